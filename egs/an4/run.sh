@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# AN4 (CMU Census): names, addresses, numbers and spelled letters; 84 speakers, 0.8 hours.
+# An ensemble of DNNs is distilled into one; settings are chosen on 8 training speakers, the test set is only scored.
+# The last stages train the GMM on all 948 utterances, for the comparison with Kaldi.
+. "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
+path_option corpus "" "folder of AN4 (holds etc/ and wav/); default: \$KDASR_DATA/an4, ../shared/data/an4, download"
+path_option conf conf/default.yaml "settings of every stage"
+path_option data data "folder of manifests, features, language"
+path_option exp exp "folder of models and results"
+option seeds 0-4 "seeds of the ensemble's members"
+option student-seed 0 "seed of the student"
+option num-jobs 2 "parallel processes"
+recipe "$@"
+
+settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
+parallel=("${settings[@]}" --num-jobs "$num_jobs")
+train=(--features "$data/fbank/train" --ali "$exp/ali/train")
+dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/dev")
+scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")
+
+if stage 0 "Corpus: manifests of train, dev (8 training speakers), train_all and test"; then
+  kdasr corpus an4 "$data/manifests" ${corpus:+--corpus "$corpus"} "${parallel[@]}"
+fi
+
+if stage 1 "Features: filterbanks for the DNN, cepstra for the GMM"; then
+  for set in train dev train_all test; do
+    for type in fbank mfcc; do
+      kdasr features "$data/$type/$set" --type "$type" --cuts "$data/manifests/$set" "${parallel[@]}"
+    done
+  done
+fi
+
+if stage 2 "Language: lexicon, topology, bigram of the training transcripts, the corpus's own unigram"; then
+  kdasr lang "$data/lang" --lexicon "$data/manifests/lexicon/lexicon.txt" \
+    --cuts "$data/manifests/train_all" --cuts "$data/manifests/test" "${settings[@]}"
+  kdasr lm "$data/lm/train" --cuts "$data/manifests/train" "${settings[@]}"
+  kdasr lm "$data/lm/train_all" --cuts "$data/manifests/train_all" "${settings[@]}"
+  kdasr lm "$data/lm/ug" --arpa "$data/manifests/lexicon/an4.ug.arpa" "${settings[@]}"
+fi
+
+if stage 3 "Monophone GMM from a flat start, and its decoding graph"; then
+  kdasr mono "$exp/mono" --features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$data/lang" "${parallel[@]}"
+  kdasr graph "$exp/graph" --lang "$data/lang" --lm "$data/lm/train" --model "$exp/mono" "${settings[@]}"
+fi
+
+if stage 4 "Alignments: a transition id for every frame"; then
+  for set in train dev test; do
+    kdasr align "$exp/ali/$set" --model "$exp/mono" --features "$data/mfcc/$set" \
+      --cuts "$data/manifests/$set" --lang "$data/lang" "${parallel[@]}"
+  done
+fi
+
+if stage 5 "Ensemble: members that differ by seed alone (the first is the baseline)"; then
+  kdasr train "$exp/members" "${train[@]}" "${dev[@]}" --seeds "$seeds" "${parallel[@]}"
+fi
+
+if stage 6 "Soft targets of the ensemble for every training frame"; then
+  kdasr soft-targets "$exp/soft_targets" "${train[@]}" --teacher "$exp/members" "${settings[@]}"
+fi
+
+if stage 7 "Distillation: one net of the members' size"; then
+  kdasr distill "$exp/student/student-$student_seed" "${train[@]}" "${dev[@]}" \
+    --soft-targets "$exp/soft_targets" --seed "$student_seed" "${settings[@]}"
+fi
+
+if stage 8 "Frame accuracy of members, ensemble and student"; then
+  for set in dev test; do
+    for system in members "student/student-$student_seed"; do
+      kdasr accuracy "$exp/accuracy/$set/${system%%/*}" --features "$data/fbank/$set" --ali "$exp/ali/$set" \
+        --model "$exp/$system" "${settings[@]}"
+    done
+  done
+fi
+
+if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
+  for set in dev test; do
+    kdasr decode "$exp/decode/$set/gmm" --gmm "$exp/mono" --features "$data/mfcc/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
+    kdasr decode "$exp/decode/$set/members" --each --model "$exp/members" --features "$data/fbank/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${parallel[@]}"
+    kdasr decode "$exp/decode/$set/student" --model "$exp/student/student-$student_seed" --features "$data/fbank/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
+  done
+  for system in gmm student; do
+    kdasr score "$exp/score/$system" --dev "$exp/decode/dev/$system" --test "$exp/decode/test/$system" \
+      "${scored[@]}" "${settings[@]}"
+  done
+  kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" \
+    "${scored[@]}" "${settings[@]}"
+fi
+
+if stage 10 "Comparison with Kaldi: GMM of all 948 utterances, two language models"; then
+  kdasr mono "$exp/all/mono" --features "$data/mfcc/train_all" --cuts "$data/manifests/train_all" --lang "$data/lang" "${parallel[@]}"
+  for lm in train_all ug; do
+    kdasr graph "$exp/all/graph_$lm" --lang "$data/lang" --lm "$data/lm/$lm" --model "$exp/all/mono" "${settings[@]}"
+    kdasr decode "$exp/all/decode/$lm" --gmm "$exp/all/mono" --features "$data/mfcc/test" \
+      --graph "$exp/all/graph_$lm" --lang "$data/lang" "${settings[@]}"
+  done
+  kdasr graph "$exp/graph_ug" --lang "$data/lang" --lm "$data/lm/ug" --model "$exp/mono" "${settings[@]}"
+  kdasr decode "$exp/decode/dev/gmm_ug" --gmm "$exp/mono" --features "$data/mfcc/dev" \
+    --graph "$exp/graph_ug" --lang "$data/lang" "${settings[@]}"
+  kdasr score "$exp/all/score/train_all" --dev "$exp/decode/dev/gmm" --test "$exp/all/decode/train_all" "${scored[@]}" "${settings[@]}"
+  kdasr score "$exp/all/score/ug" --dev "$exp/decode/dev/gmm_ug" --test "$exp/all/decode/ug" "${scored[@]}" "${settings[@]}"
+fi
+
+if stage 11 "Report: tables of this run"; then
+  kdasr report "$exp/results.md" --exp "$exp"
+fi
+finish

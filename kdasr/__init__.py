@@ -1,0 +1,6 @@
+"""kdasr: speech recognition by distillation, in stage recipes.
+
+Method: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Alignment: from a flat start to one transition id for each frame."""

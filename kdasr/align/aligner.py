@@ -1,0 +1,108 @@
+"""Forced alignment: the best path of every utterance through the graph of its transcript, found by k2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdasr import fsa
+from kdasr.fsa import Graph
+
+LogLikelihoods = Callable[[Sequence[int]], list[torch.Tensor]]  # utterance numbers -> matrices (T, num_pdfs)
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """Options of forced alignment.
+
+    Attributes:
+        acoustic_scale: of log-likelihoods against transition probabilities (Kaldi's: 0.1).
+        transition_scale: of transition log-probabilities (Kaldi's: 1).
+        self_loop_scale: of staying in a state against leaving it (Kaldi's: 0.1).
+        beam: the search is exact; of its lattice what lies within this much of the best path is kept.
+        retry_beam: for utterances that the first beam loses to rounding.
+        batch_frames: frames that are searched at once, padding included.
+        max_bad: share of utterances that may fail before the verb refuses to go on.
+    """
+
+    acoustic_scale: float = 0.1
+    transition_scale: float = 1.0
+    self_loop_scale: float = 0.1
+    beam: float = 1.0
+    retry_beam: float = 20.0
+    batch_frames: int = 5000
+    max_bad: float = 0.05
+
+
+class Aligner:
+    """Aligns a fixed set of utterances, as often as training asks; graphs are handed to k2 once.
+
+    Args:
+        graphs: state-level graph of each utterance's transcript.
+        lengths: frames of each utterance.
+        options: scales and beams.
+    """
+
+    def __init__(self, graphs: Sequence[Graph], lengths: Sequence[int], options: AlignOptions) -> None:
+        self.options, self.lengths = options, lengths
+        self.batches = batches_by_length(lengths, options.batch_frames)
+        self._fsas = [fsa.stack([fsa.fsa(graphs[number]) for number in batch]) for batch in self.batches]
+        self._scores = [vector.scores.clone() for vector in self._fsas]
+
+    def align(
+        self, log_likelihoods: LogLikelihoods, transition_scores: torch.Tensor
+    ) -> list[np.ndarray | None]:
+        """The best path of each utterance.
+
+        Args:
+            log_likelihoods: `log p(x | pdf)` of a batch of utterances, unscaled.
+            transition_scores: scaled log-probability of each transition id, (num_transitions,).
+
+        Returns:
+            Transition ids `(T,)` int32 of each utterance; None where no path survives either beam.
+        """
+        paths: list[np.ndarray | None] = [None] * len(self.lengths)
+        for number, batch in enumerate(self.batches):
+            matrices = [matrix * self.options.acoustic_scale for matrix in log_likelihoods(batch)]
+            graphs = self._scored(number, transition_scores)
+            found = _search(graphs, matrices, self.options.beam)
+            lost = [row for row, path in enumerate(found) if path is None]
+            if lost:
+                again = fsa.k2().index_fsa(graphs, torch.tensor(lost, dtype=torch.int32))
+                for row, path in zip(
+                    lost,
+                    _search(again, [matrices[row] for row in lost], self.options.retry_beam),
+                    strict=True,
+                ):
+                    found[row] = path
+            for row, utterance in enumerate(batch):
+                paths[utterance] = found[row]
+        return paths
+
+    def _scored(self, number: int, transition_scores: torch.Tensor) -> Any:
+        graphs = self._fsas[number]
+        scaled = torch.cat([transition_scores, torch.zeros(1)])  # id -1 is the last
+        graphs.scores = self._scores[number] + scaled[graphs.transition.long()]
+        return graphs
+
+
+def _search(graphs: Any, matrices: Sequence[torch.Tensor], beam: float) -> list[np.ndarray | None]:
+    dense = fsa.dense(matrices)
+    lattices = fsa.k2().intersect_dense(graphs, dense, beam)
+    rows = fsa.path_rows(fsa.best_paths(lattices), "transition")
+    return [row if len(row) == len(matrix) else None for row, matrix in zip(rows, matrices, strict=True)]
+
+
+def batches_by_length(lengths: Sequence[int], batch_frames: int) -> list[list[int]]:
+    """Utterance numbers in batches, longest first, of at most `batch_frames` frames with padding."""
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    batches: list[list[int]] = []
+    for number in order:
+        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > batch_frames:
+            batches.append([])
+        batches[-1].append(number)
+    return batches

@@ -1,0 +1,214 @@
+"""Diagonal-covariance Gaussian mixtures, one for each pdf, and their training by expectation and maximisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+LOG_2PI = math.log(2 * math.pi)
+FRAMES_AT_ONCE = 1024  # keeps a block of likelihoods in the cache
+PERTURBATION = 0.01  # of a standard deviation, by which the halves of a split Gaussian part (Kaldi's)
+
+
+@dataclass(frozen=True)
+class Gmm:
+    """Mixtures of all pdfs, their Gaussians one after the other in the order of the pdfs.
+
+    Attributes:
+        pdf: pdf of each Gaussian, sorted, (G,) long.
+        weight: within its pdf, (G,) float32.
+        mean: (G, D) float32.
+        variance: (G, D) float32.
+    """
+
+    pdf: torch.Tensor
+    weight: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+    @property
+    def num_pdfs(self) -> int:
+        """Number of pdfs."""
+        return int(self.pdf[-1]) + 1
+
+    def __len__(self) -> int:
+        return len(self.pdf)
+
+    @property
+    def sizes(self) -> torch.Tensor:
+        """Gaussians of each pdf: (S,) long."""
+        return torch.bincount(self.pdf)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The parameters by name, as they are saved."""
+        return {"pdf": self.pdf, "weight": self.weight, "mean": self.mean, "variance": self.variance}
+
+    def gaussian_log_likelihoods(self, frames: torch.Tensor, chosen: slice = slice(None)) -> torch.Tensor:
+        """`log w_g N(x; mu_g, sigma_g)` of frames `(N, D)` for the chosen Gaussians: (N, G)."""
+        weights, constant = self._quadratic_form(chosen)
+        return torch.addmm(constant, torch.cat([frames, frames**2], dim=1), weights)
+
+    def log_likelihoods(self, frames: torch.Tensor) -> torch.Tensor:
+        """`log p(x | pdf)` of frames `(N, D)`: (N, S).
+
+        Columns are ordered so that slot j, the j-th Gaussian of every pdf that has one, is a block over the first
+        pdfs; maximum and sum of exponentials then run over blocks, without padding the mixtures to the largest.
+        """
+        sizes = self.sizes
+        by_size = torch.argsort(sizes, descending=True, stable=True)
+        begins = (sizes.cumsum(0) - sizes)[by_size]
+        blocks = [begins[: int((sizes > slot).sum())] + slot for slot in range(int(sizes.max()))]
+        weights, constant = self._quadratic_form(torch.cat(blocks))
+        widths = [len(block) for block in blocks]
+        result = torch.empty(len(frames), self.num_pdfs)
+        for x, out in zip(frames.split(FRAMES_AT_ONCE), result.split(FRAMES_AT_ONCE), strict=True):
+            joint = torch.addmm(constant, torch.cat([x, x**2], dim=1), weights).split(widths, dim=1)
+            largest = joint[0].clone()
+            for block in joint[1:]:
+                torch.maximum(largest[:, : block.shape[1]], block, out=largest[:, : block.shape[1]])
+            total = (joint[0] - largest).exp_()
+            for block in joint[1:]:
+                total[:, : block.shape[1]] += (block - largest[:, : block.shape[1]]).exp_()
+            out[:, by_size] = total.log_().add_(largest)
+        return result
+
+    def _quadratic_form(self, chosen: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`x . mu/var - x^2 . 1/(2 var) + constant` as weights (2D, G) for [x, x^2] and constants (G,)."""
+        mean, inverse = self.mean[chosen], 1 / self.variance[chosen]
+        constant = self.weight[chosen].log() - 0.5 * (mean**2 * inverse - inverse.log() + LOG_2PI).sum(1)
+        return torch.cat([mean * inverse, -0.5 * inverse], dim=1).T.contiguous(), constant
+
+
+@dataclass
+class Statistics:
+    """What maximisation needs: occupancy (G,), sums of x and x^2 (G, D), float64, and the total log-likelihood."""
+
+    occupancy: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    log_likelihood: float = 0.0
+    num_frames: int = 0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
+            self.occupancy + other.occupancy,
+            self.first + other.first,
+            self.second + other.second,
+            self.log_likelihood + other.log_likelihood,
+            self.num_frames + other.num_frames,
+        )
+
+
+def flat_gmm(frames: torch.Tensor, num_pdfs: int) -> Gmm:
+    """One Gaussian for each pdf, all with the mean and variance of the frames `(N, D)`."""
+    wide = frames.double()
+    mean, variance = wide.mean(0).float(), wide.var(0, unbiased=False).float()
+    return Gmm(
+        torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1)
+    )
+
+
+def accumulate(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor) -> Statistics:
+    """Statistics of frames `(N, D)` aligned to pdfs `(N,)`: each frame is shared out among its pdf's Gaussians only."""
+    order = torch.argsort(pdfs, stable=True)
+    counts = torch.bincount(pdfs, minlength=gmm.num_pdfs)
+    dim = frames.shape[1]
+    occupancy, sums = torch.zeros(len(gmm)).double(), torch.zeros(len(gmm), 2 * dim).double()
+    total, frame, gaussian = 0.0, 0, 0
+    for count, size in zip(counts.tolist(), gmm.sizes.tolist(), strict=True):
+        chosen, rows = slice(gaussian, gaussian + size), order[frame : frame + count]
+        if count:
+            x = frames[rows]
+            joint = gmm.gaussian_log_likelihoods(x, chosen)
+            log_likelihood = torch.logsumexp(joint, dim=1, keepdim=True)
+            posterior = (joint - log_likelihood).exp()
+            total += float(log_likelihood.double().sum())
+            occupancy[chosen] = posterior.double().sum(0)
+            sums[chosen] = (posterior.T @ torch.cat([x, x**2], dim=1)).double()
+        frame, gaussian = frame + count, gaussian + size
+    return Statistics(occupancy, sums[:, :dim], sums[:, dim:], total, len(frames))
+
+
+def maximise(
+    gmm: Gmm, statistics: Statistics, minimum_occupancy: float, variance_floor: float
+) -> tuple[Gmm, int]:
+    """The likeliest mixtures for the statistics, and the number of Gaussians removed.
+
+    Args:
+        gmm: the mixtures that the statistics were gathered with.
+        statistics: from `accumulate`.
+        minimum_occupancy: a Gaussian with fewer frames goes (never a pdf's last), one that stays alone keeps its values.
+        variance_floor: smallest variance.
+    """
+    enough = statistics.occupancy >= minimum_occupancy
+    keep = enough.clone()
+    keep[_most_occupied(gmm, statistics.occupancy)] = True
+    occupancy = statistics.occupancy.clamp(min=1e-10)[:, None]
+    mean = statistics.first / occupancy
+    variance = (statistics.second / occupancy - mean**2).clamp(min=variance_floor)
+    mean = torch.where(enough[:, None], mean, gmm.mean.double()).float()[keep]
+    variance = torch.where(enough[:, None], variance, gmm.variance.double()).float()[keep]
+    pdf = gmm.pdf[keep]
+    mass = torch.where(enough, statistics.occupancy, torch.ones_like(statistics.occupancy))[keep]
+    weight = (mass / torch.zeros(gmm.num_pdfs).double().scatter_add(0, pdf, mass)[pdf]).float()
+    return Gmm(pdf, weight, mean, variance), int((~keep).sum())
+
+
+def _most_occupied(gmm: Gmm, occupancy: torch.Tensor) -> torch.Tensor:
+    """The Gaussian of each pdf with the most frames: (S,) long."""
+    by_occupancy = torch.argsort(occupancy, descending=True, stable=True)
+    by_pdf = by_occupancy[torch.argsort(gmm.pdf[by_occupancy], stable=True)]
+    sizes = gmm.sizes
+    return by_pdf[sizes.cumsum(0) - sizes]
+
+
+def split(
+    gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: float, generator: torch.Generator
+) -> Gmm:
+    """Grows the mixtures to about `num_gaussians`, shared out among the pdfs by occupancy to the given power.
+
+    Within a pdf the heaviest Gaussian is halved, the halves moved apart at random by a share of its deviation.
+
+    Args:
+        gmm: mixtures to grow.
+        pdf_occupancy: frames of each pdf, (S,) float64.
+        num_gaussians: wanted in all.
+        power: below 1 favours pdfs with few frames (Kaldi: 0.25).
+        generator: for the directions.
+    """
+    wanted = _shares(pdf_occupancy, gmm.sizes, num_gaussians, power)
+    pieces = zip(
+        wanted.tolist(),
+        *(part.split(gmm.sizes.tolist()) for part in (gmm.weight, gmm.mean, gmm.variance)),
+        strict=True,
+    )
+    grown = [_split_one(size, weight, mean, variance, generator) for size, weight, mean, variance in pieces]
+    weights, means, variances = zip(*grown, strict=True)
+    pdf = torch.repeat_interleave(
+        torch.arange(gmm.num_pdfs), torch.tensor([len(weight) for weight in weights])
+    )
+    return Gmm(pdf, torch.cat(weights), torch.cat(means), torch.cat(variances))
+
+
+def _shares(occupancy: torch.Tensor, sizes: torch.Tensor, num_gaussians: int, power: float) -> torch.Tensor:
+    """Gaussians wanted of each pdf: the next always goes to the pdf with the largest occupancy^power per Gaussian."""
+    wanted, mass = sizes.clone(), occupancy.clamp(min=0) ** power
+    for _ in range(num_gaussians - int(sizes.sum())):
+        wanted[torch.argmax(mass / wanted)] += 1
+    return wanted
+
+
+def _split_one(
+    size: int, weight: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    for _ in range(size - len(weight)):
+        heaviest = int(weight.argmax())
+        step = torch.randn(mean.shape[1], generator=generator) * PERTURBATION * variance[heaviest].sqrt()
+        weight = torch.cat([weight, weight[heaviest : heaviest + 1] / 2])
+        weight[heaviest] /= 2
+        mean = torch.cat([mean, (mean[heaviest] + step)[None]])
+        mean[heaviest] -= step
+        variance = torch.cat([variance, variance[heaviest : heaviest + 1]])
+    return weight, mean, variance

@@ -1,0 +1,102 @@
+"""The GMM acoustic model on disk, and the frames that it is trained and used on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kdasr import io
+from kdasr.align.gmm import Gmm
+from kdasr.data.table import FrameTable, Utterance
+from kdasr.features import cmvn, deltas
+from kdasr.lang.topology import Topology, TransitionTable, read_topology
+
+MODEL, TOPOLOGY = "model.safetensors", "topology.json"
+
+
+@dataclass(frozen=True)
+class GmmModel:
+    """Mixtures of all pdfs and log-probabilities of all transition ids of a topology.
+
+    Attributes:
+        gmm: one mixture for each pdf.
+        transition_log_probs: (num_transitions,) float32; those that leave one state sum to 1.
+        topology: phones and their states.
+        table: what the transition ids mean.
+    """
+
+    gmm: Gmm
+    transition_log_probs: torch.Tensor
+    topology: Topology
+    table: TransitionTable
+
+    def write(self, folder: str | Path) -> None:
+        """Writes `model.safetensors` and `topology.json`."""
+        io.save_tensors(
+            Path(folder) / MODEL, {**self.gmm.tensors(), "transition_log_probs": self.transition_log_probs}
+        )
+        self.topology.write(Path(folder) / TOPOLOGY)
+
+
+def read_model(folder: str | Path) -> GmmModel:
+    """Reads a finished model folder. Raises Refusal if it is unfinished or damaged."""
+    io.read_info(folder)
+    tensors, _ = io.load_tensors(Path(folder) / MODEL)
+    transitions = tensors.pop("transition_log_probs")
+    topology = read_topology(Path(folder) / TOPOLOGY)
+    return GmmModel(Gmm(**tensors), transitions, topology, topology.monophone)
+
+
+def gmm_frames(table: FrameTable, utterances: list[Utterance] | None = None) -> list[torch.Tensor]:
+    """Cepstra normalised by speaker, with first and second differences: a matrix (T, 3 D) float32 per utterance."""
+    stats = cmvn.speaker_stats(table)
+    chosen = table.utterances if utterances is None else utterances
+    return [torch.from_numpy(deltas.add_deltas(stats[u.speaker].apply(table.frames(u)))) for u in chosen]
+
+
+def scaled_transitions(
+    table: TransitionTable, log_probs: torch.Tensor, transition_scale: float, self_loop_scale: float
+) -> torch.Tensor:
+    """Transition scores for a search: staying or leaving at one scale, which way out at another, as in Kaldi.
+
+    Args:
+        table: what the ids mean.
+        log_probs: (num_transitions,).
+        transition_scale: of the way taken, given that the state is left (Kaldi: 1.0).
+        self_loop_scale: of staying and of leaving (Kaldi: 0.1), as acoustic scores of 10 ms frames are scaled.
+
+    Returns:
+        (num_transitions,) scores.
+    """
+    loops, group = torch.from_numpy(table.is_self_loop), torch.from_numpy(table.leaving)
+    stay = torch.zeros(int(group.max()) + 1).scatter_add(0, group[loops], log_probs[loops].exp())[group]
+    leave = torch.log1p(-stay.clamp(max=1 - 1e-6))
+    return torch.where(
+        loops, self_loop_scale * log_probs, transition_scale * (log_probs - leave) + self_loop_scale * leave
+    )
+
+
+def transition_estimate(
+    table: TransitionTable, counts: np.ndarray, before: np.ndarray, minimum: float = 5, floor: float = 0.01
+) -> np.ndarray:
+    """Transition log-probabilities from counts.
+
+    Args:
+        table: what the ids mean.
+        counts: times that each transition was taken, (num_transitions,).
+        before: log-probabilities kept for states seen less than `minimum` times.
+        minimum: see above (Kaldi: 5).
+        floor: smallest probability (Kaldi: 0.01).
+
+    Returns:
+        (num_transitions,) log-probabilities; those that leave one state sum to 1.
+    """
+    group = table.leaving
+    seen = np.bincount(group, weights=counts)[group]
+    share = np.maximum(counts / np.maximum(seen, 1), floor)
+    share /= np.bincount(group, weights=share)[group]
+    estimate: np.ndarray = np.where(seen >= minimum, np.log(share), before)
+    return estimate

@@ -1,0 +1,73 @@
+"""The command `kdasr`: one verb, one module `kdasr/cli/<verb>.py`, imported only when it is called."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from kdasr.refusal import Refusal, unknown_name
+
+VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
+    "corpus": "Fetch and validate a corpus; write lhotse cuts.",
+    "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
+    "lang": "Read a lexicon; write phones, words and HMM topology.",
+    "lm": "Train an n-gram on transcripts, or take an ARPA file.",
+    "mono": "Train monophone GMMs from a flat start.",
+    "align": "Align cuts with a trained GMM: one transition id for each frame.",
+    "graph": "Build a decoding graph from lexicon, n-gram and topology.",
+    "train": "Train DNN acoustic models on hard labels, one for each seed.",
+    "soft-targets": "Write an ensemble's soft targets for each frame.",
+    "distill": "Train a student on soft targets.",
+    "grid": "Train every combination of some settings; compare them on a development set.",
+    "accuracy": "Frame accuracy and cross-entropy of a model or an ensemble.",
+    "decode": "Search with k2; write hypotheses for every weight and penalty.",
+    "score": "Choose weight and penalty on a development set; report WER.",
+    "report": "Tables of results from the folders of a recipe.",
+}
+
+
+class Verbs(click.Group):
+    """Loads a verb's module at the first call of the verb."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order of a recipe's stages."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's click command, `command` of its module."""
+        if cmd_name not in VERBS:
+            raise unknown_name("verb", cmd_name, VERBS, "kdasr")
+        module = importlib.import_module(f"kdasr.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kdasr")
+def cli() -> None:
+    """Speech recognition by distillation, stage by stage. Exit status: 0 done, 1 refused, 2 wrong usage."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command line; every refusal is one line on stderr and exit status 1."""
+    try:
+        return cli.main(args=arguments, prog_name="kdasr")
+    except Refusal as refusal:
+        print(f"kdasr: {refusal}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EROFS):
+            raise
+        print(
+            f"kdasr: {error.filename or 'output'}: {error.strerror}; what was finished is kept, run again",
+            file=sys.stderr,
+        )
+    sys.exit(1)

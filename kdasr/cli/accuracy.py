@@ -1,0 +1,58 @@
+"""`kdasr accuracy OUT`: how well a model or an ensemble knows the labels of a set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from kdasr.cli import options, sets
+
+
+@click.command()
+@options.settings
+@click.argument("out", type=click.Path(path_type=Path))
+@sets.training_set
+@click.option(
+    "--model",
+    "model_dirs",
+    required=True,
+    multiple=True,
+    metavar="DIR",
+    help="Model, or folder of members; repeatable.",
+)
+@click.option("--name", default="", help="Name of the system in tables.")
+def command(
+    out: Path,
+    features: str,
+    ali: str,
+    model_dirs: tuple[str, ...],
+    name: str,
+    settings: options.Settings,
+    overwrite: bool,
+) -> None:
+    """Write accuracy and cross-entropy, of the ensemble and of each member, into OUT; `distill.mean` says how they are averaged."""
+    from kdasr import io
+    from kdasr.distill.ensemble import Ensemble, model_folders, score
+
+    source, mean = sets.source(settings, features, ali), settings.section("distill").mean
+    folders = model_folders([options.folder(model) for model in model_dirs])
+    fingerprints = {f"model_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
+    if io.begin(
+        out,
+        io.Made("accuracy", {"name": name, "mean": mean}, {**source.fingerprints(), **fingerprints}),
+        overwrite,
+    ):
+        ensemble = Ensemble.load(folders, mean, device="auto")
+        together, each = score(ensemble, source.open())
+        members = [
+            {"folder": folder, **asdict(member)} for folder, member in zip(ensemble.names, each, strict=True)
+        ]
+        io.write_json(out / "accuracy.json", {"name": name, **asdict(together), "members": members})
+        io.finish(out, name=name, **asdict(together), members=members)
+    info = io.read_info(out)
+    click.echo(
+        f"{name or out}: frame accuracy {100 * info['accuracy']:.2f} % ({100 * info['accuracy_without_silence']:.2f} % without silence), "
+        f"cross-entropy {info['cross_entropy']:.4f}, {info['num_frames']} frames"
+    )

@@ -1,0 +1,132 @@
+"""`kdasr decode OUT`: search with k2, by a GMM, a DNN or an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kdasr.cli import options
+from kdasr.refusal import Refusal
+
+if TYPE_CHECKING:
+    import torch
+
+    from kdasr.data.table import FrameTable
+
+
+@click.command()
+@options.settings
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--features",
+    required=True,
+    metavar="DIR",
+    help="Features of the set: cepstra for --gmm, filterbanks for --model.",
+)
+@click.option("--graph", required=True, metavar="DIR", help="Made by `kdasr graph`.")
+@click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
+@click.option("--gmm", metavar="DIR", help="GMM to decode with.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="DIR",
+    help="DNN, or folder of members; several are an ensemble.",
+)
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Decode every member alone too, into OUT/<member>; the ensemble goes to OUT/ensemble.",
+)
+@options.num_jobs
+def command(
+    out: Path,
+    features: str,
+    graph: str,
+    lang: str,
+    gmm: str | None,
+    models: tuple[str, ...],
+    each: bool,
+    num_jobs: int,
+    settings: options.Settings,
+    overwrite: bool,
+) -> None:
+    """Write the hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (the mean) of the settings."""
+    from kdasr import io, jobs
+    from kdasr.distill.ensemble import model_folders
+
+    if (gmm is None) == (not models):
+        raise Refusal(
+            "one kind of model is wanted", where="kdasr decode", expected="--gmm DIR or --model DIR"
+        )
+    folders = [options.folder(gmm)] if gmm else model_folders([options.folder(model) for model in models])
+    if each and len({folder.name for folder in folders}) < len(folders):
+        raise Refusal(
+            "members of the same name",
+            where="--each",
+            found=", ".join(map(str, folders)),
+            do="decode them one by one",
+        )
+    shared = {
+        name: options.folder(path)
+        for name, path in (("features", features), ("graph", graph), ("lang", lang))
+    }
+    topology = io.read_info(graph).get("topology")
+    for folder in folders:
+        found = io.read_info(folder).get("topology")
+        io.expect_same(
+            "topology of graph and model", topology, found, folder, "name the graph made for this model"
+        )
+    decode, mean = settings.section("decode"), settings.section("distill").mean
+    kind = "gmm" if gmm else "dnn"
+    wanted = (
+        [(out / "ensemble", folders), *((out / folder.name, [folder]) for folder in folders)]
+        if each
+        else [(out, folders)]
+    )
+    jobs.run(
+        _decode,
+        [(place, shared, kind, chosen, mean, decode, overwrite) for place, chosen in wanted],
+        num_jobs,
+    )
+
+
+def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, bool]) -> None:
+    from kdasr import fsa, io
+    from kdasr.data.table import FrameTable
+    from kdasr.decode.hypotheses import decode_set
+    from kdasr.decode.search import Searcher
+    from kdasr.lang.language import read_language
+
+    out, shared, kind, folders, mean, decode, overwrite = arguments
+    inputs = {name: io.fingerprint(path) for name, path in shared.items()}
+    inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(folders)}
+    if not io.begin(
+        out, io.Made("decode", {"decode": decode, "kind": kind, "mean": mean}, inputs), overwrite
+    ):
+        return
+    lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
+    searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
+    scorer = _gmm_scorer(folders[0], table) if kind == "gmm" else _dnn_scorer(folders, table, mean, decode)
+    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer))
+
+
+def _gmm_scorer(folder: Path, table: FrameTable) -> Callable[[int], torch.Tensor]:
+    from kdasr.align.model import gmm_frames, read_model
+
+    model, frames = read_model(folder), gmm_frames(table)
+    return lambda number: model.gmm.log_likelihoods(frames[number])
+
+
+def _dnn_scorer(
+    folders: list[Path], table: FrameTable, mean: str, decode: Any
+) -> Callable[[int], torch.Tensor]:
+    from kdasr.decode.prior import log_prior
+    from kdasr.distill.ensemble import Ensemble
+
+    ensemble = Ensemble.load(folders, mean)
+    prior = log_prior(getattr(ensemble, decode.prior), decode.prior_floor)
+    return lambda number: ensemble.log_posteriors(table.frames(table.utterances[number])) - prior

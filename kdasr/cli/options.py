@@ -1,0 +1,92 @@
+"""Options that the verbs share: settings (`--conf`, `--set`), `--overwrite`, `--num-jobs`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kdasr import config
+from kdasr.refusal import Refusal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECTIONS = {  # section of a conf file: the dataclass that types it
+    "digits": "kdasr.corpora.digits:DigitsOptions",
+    "an4": "kdasr.corpora.an4:An4Options",
+    "yesno": "kdasr.corpora.yesno:YesnoOptions",
+    "fbank": "kdasr.features.fbank:FbankOptions",
+    "mfcc": "kdasr.features.mfcc:MfccOptions",
+    "lang": "kdasr.lang.lexicon:LangOptions",
+    "lm": "kdasr.lang.lm:LmOptions",
+    "mono": "kdasr.align.monophone:MonophoneOptions",
+    "align": "kdasr.align.aligner:AlignOptions",
+    "graph": "kdasr.lang.decoding:GraphOptions",
+    "frames": "kdasr.data.frames:FrameOptions",
+    "dnn": "kdasr.models.dnn:DnnOptions",
+    "train": "kdasr.train.loop:TrainOptions",
+    "student": "kdasr.train.loop:TrainOptions",  # the student's own dropout, epochs, ...
+    "distill": "kdasr.distill.loss:DistillOptions",
+    "decode": "kdasr.decode.search:DecodeOptions",
+    "score": "kdasr.decode.score:ScoreOptions",
+}
+
+
+class Settings:
+    """What `--conf` and `--set` said; a verb asks for the sections it uses."""
+
+    def __init__(self, conf: str | None, overrides: tuple[str, ...]) -> None:
+        self.conf, self.overrides = conf, overrides
+
+    def section(self, name: str) -> Any:
+        """The resolved dataclass of one section."""
+        module, _, cls = SECTIONS[name].partition(":")
+        return config.resolve(
+            getattr(importlib.import_module(module), cls), name, self.conf, self.overrides, SECTIONS
+        )
+
+
+def settings(function: F) -> F:
+    """Adds `--conf`, `--set` and `--overwrite`; the verb gets `settings: Settings` and `overwrite: bool`."""
+
+    @click.option("--conf", type=click.Path(dir_okay=False), help="YAML file of settings, a section a noun.")
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.NAME=VALUE",
+        help="One setting; wins over --conf.",
+    )
+    @click.option(
+        "--overwrite", is_flag=True, help="Make the output again if other options or inputs made it."
+    )
+    def wrapped(conf: str | None, overrides: tuple[str, ...], **arguments: Any) -> Any:
+        return function(settings=Settings(conf, overrides), **arguments)
+
+    wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
+    if hasattr(function, "__click_params__"):
+        wrapped.__click_params__ += function.__click_params__  # type: ignore[attr-defined]
+    return wrapped  # type: ignore[return-value]
+
+
+num_jobs = click.option(
+    "--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Parallel processes."
+)
+
+
+def transcripts(cuts: str | Path) -> dict[str, str]:
+    """Utterance id -> transcript, of a folder of cuts."""
+    from kdasr.corpora import manifests
+
+    return {cut.id: cut.supervisions[0].text or "" for cut in manifests.load_cuts(folder(cuts))}
+
+
+def folder(value: str | Path) -> Path:
+    """An input folder that must exist."""
+    path = Path(value)
+    if not path.is_dir():
+        raise Refusal("no such folder", where=path, do="run the stage that makes it, or correct the path")
+    return path

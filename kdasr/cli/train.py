@@ -1,0 +1,36 @@
+"""`kdasr train OUT`: acoustic models on hard labels, one for each seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kdasr.cli import options, sets
+
+
+@click.command()
+@options.settings
+@click.argument("out", type=click.Path(path_type=Path))
+@sets.training_set
+@sets.dev_set
+@click.option(
+    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds, as 0-4 or 0,1,2: one member each."
+)
+@options.num_jobs
+def command(
+    out: Path,
+    features: str,
+    ali: str,
+    dev_features: str | None,
+    dev_ali: str | None,
+    seeds: str,
+    num_jobs: int,
+    settings: options.Settings,
+    overwrite: bool,
+) -> None:
+    """Train OUT/member-<seed> for each seed; sections `train`, `dnn` and `frames` of the settings."""
+    from kdasr.train.acoustic import train_members
+
+    job = sets.train_job(out, settings, features, ali, (dev_features, dev_ali), overwrite)
+    train_members(job, sets.seeds(seeds), num_jobs)

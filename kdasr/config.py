@@ -1,0 +1,97 @@
+"""Typed options: defaults in frozen dataclasses < `--conf` YAML < `--set section.name=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdasr.refusal import Refusal, unknown_name
+
+T = TypeVar("T")
+
+
+def resolve(
+    options: type[T],
+    section: str,
+    conf: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    sections: Collection[str] = (),
+) -> T:
+    """The options of one section, resolved and type-checked.
+
+    Args:
+        options: frozen dataclass with a default for every field.
+        section: its name in the YAML file and before the dot of an override.
+        conf: YAML file of sections, or None.
+        overrides: `section.name=value` texts; those of other known sections are passed over.
+        sections: names of all sections that may stand in `conf` and `overrides`.
+
+    Raises:
+        Refusal: unknown section or key (with the nearest known name), or a value of the wrong type.
+    """
+    known = {section, *sections}
+    tree = OmegaConf.structured(options)
+    if conf is not None:
+        tree = _merge(tree, _section(Path(conf), section, known), str(conf), section)
+    for override in overrides:
+        name, separator, value = override.partition("=")
+        head, dot, key = name.partition(".")
+        if not (separator and dot and key):
+            raise Refusal("not an override", where=f"--set {override}", expected="--set section.name=value")
+        if head not in known:
+            raise unknown_name("section", head, known, f"--set {override}")
+        if head == section:
+            tree = _merge(tree, {key: yaml.safe_load(value)}, f"--set {override}", section)
+    try:
+        resolved: T = OmegaConf.to_object(tree)  # type: ignore[assignment]
+    except ValueError as error:  # raised by __post_init__ checks
+        raise Refusal(str(error), where=section) from None
+    return resolved
+
+
+def _section(conf: Path, section: str, known: Collection[str]) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(conf.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise Refusal("no such file", where=conf, do="name a YAML file with --conf") from None
+    except yaml.YAMLError as error:
+        raise Refusal("not a YAML file", where=conf, found=" ".join(str(error).split())) from None
+    if not isinstance(content, dict):
+        raise Refusal(
+            "not a table of sections",
+            where=conf,
+            expected="section: {name: value}",
+            found=type(content).__name__,
+        )
+    for name in content:
+        if name not in known:
+            raise unknown_name("section", str(name), known, conf)
+    values = content.get(section) or {}
+    if not isinstance(values, dict):
+        raise Refusal(f"section {section} is not a table", where=conf, found=values)
+    return values
+
+
+def _merge(tree: DictConfig, values: dict[str, Any], where: str, section: str) -> DictConfig:
+    names = [field.name for field in fields(OmegaConf.get_type(tree))]
+    for name, value in values.items():
+        if name not in names:
+            raise unknown_name(f"option of {section}", name, names, where)
+        try:
+            tree = OmegaConf.merge(tree, {name: value})  # type: ignore[assignment]
+        except OmegaConfBaseException as error:
+            wanted = next(field.type for field in fields(OmegaConf.get_type(tree)) if field.name == name)
+            raise Refusal(
+                f"{section}.{name} has the wrong type",
+                where=where,
+                expected=wanted,
+                found=f"{value!r}",
+                do=str(error).splitlines()[0],
+            ) from None
+    return tree

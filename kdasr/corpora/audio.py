@@ -1,0 +1,74 @@
+"""Reading recordings: .flac and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+FULL_SCALE = 32767 / 32768  # of 16 bits; samples are -1..1
+LHOTSE_READS = (".flac", ".wav")  # others are rewritten as FLAC
+SUFFIXES = (*LHOTSE_READS, ".sph", ".raw")
+
+
+class UnreadableAudio(Exception):
+    """A recording that cannot be read whole; its text says why."""
+
+
+def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
+    """Reads a whole recording.
+
+    Args:
+        path: a file of one of `SUFFIXES`.
+        raw_rate: samples a second of a `.raw` file (16-bit big-endian, one channel), which has no header.
+
+    Returns:
+        samples: `(C, N)` float32, full scale at -1 and 1.
+        rate: samples a second.
+
+    Raises:
+        UnreadableAudio: the file is absent, damaged or shorter than its header says.
+    """
+    if not path.exists():
+        raise UnreadableAudio("no such audio file")
+    if path.suffix == ".raw":
+        return _read_raw(path), raw_rate
+    try:
+        with soundfile.SoundFile(path) as file:
+            promised, rate = max(file.frames, _promised(path)), file.samplerate
+            samples = file.read(dtype="float32", always_2d=True).T
+    except (soundfile.LibsndfileError, ValueError, struct.error) as error:
+        raise UnreadableAudio(f"the audio cannot be read: {error}") from None
+    if samples.shape[1] < promised:
+        raise UnreadableAudio(
+            f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}"
+        )
+    return samples, rate
+
+
+def write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Writes 16-bit FLAC from `(N,)` samples of -1..1 (a caller's temporary path may end in anything)."""
+    soundfile.write(path, samples, rate, format="FLAC", subtype="PCM_16")
+
+
+def _read_raw(path: Path) -> np.ndarray:
+    data = path.read_bytes()
+    if len(data) % 2:
+        raise UnreadableAudio(f"the audio is truncated: expected an even number of bytes, found {len(data)}")
+    return np.frombuffer(data, ">i2")[None].astype(np.float32) / 32768
+
+
+def _promised(path: Path) -> int:
+    """Samples that a .wav or .sph header promises, or 0; libsndfile passes over missing ones in silence."""
+    head = path.read_bytes()[:4096]
+    if path.suffix == ".sph":
+        lines = (line.split() for line in head.decode("latin-1").splitlines())
+        return next((int(line[2]) for line in lines if line[:1] == ["sample_count"] and len(line) == 3), 0)
+    begin, place = head.find(b"data"), head.find(b"fmt ")
+    if head[:4] != b"RIFF" or min(begin, place) < 0:
+        return 0
+    frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
+    size = struct.unpack_from("<I", head, begin + 4)[0]
+    return size // frame_bytes if frame_bytes and size != 0xFFFFFFFF else 0

@@ -1,0 +1,129 @@
+"""Lhotse manifests: the folder `<set>/cuts.jsonl.gz` of each set of a corpus, and the folder `lexicon`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+
+from kdasr import io, log
+from kdasr.corpora import validate
+from kdasr.corpora.validate import Found, Rules, Sound
+from kdasr.refusal import Refusal
+
+CUTS = "cuts.jsonl.gz"
+LEXICON = "lexicon"
+
+
+def write(
+    out: Path,
+    made: io.Made,
+    sets: Sequence[str],
+    find: Callable[[], Mapping[str, Sequence[Found]]],
+    rules: Rules,
+    max_bad: float,
+    num_jobs: int = 1,
+    overwrite: bool = False,
+) -> None:
+    """Validates a corpus and writes one folder for each set that is not up to date.
+
+    Args:
+        out: its folders are `out/<set>`.
+        made: what makes them.
+        sets: their names.
+        find: gives the utterances of each set (sets may overlap); called only when a set has to be made.
+        rules: what recordings have to be.
+        max_bad: utterances of the whole corpus that may be set aside: a share below 1, a count from 1 on.
+        num_jobs: processes that read the recordings.
+        overwrite: make again what other options made.
+
+    Raises:
+        Refusal: more than `max_bad` utterances are bad, or a set is left with none.
+    """
+    waiting = [name for name in sets if io.begin(out / name, made, overwrite)]
+    if not waiting:
+        return
+    found = find()
+    corpus = made.verb.split()[-1]
+    everything = validate.in_order(utterance for name in sets for utterance in found[name])
+    sounds, bad = validate.check(everything, rules, num_jobs)
+    validate.set_aside(bad, len(everything), max_bad, corpus, f"{corpus}.max_bad=N")
+    for name in waiting:
+        _write_set(out / name, validate.in_order(found[name]), sounds, bad)
+
+
+def _write_set(
+    folder: Path, utterances: Sequence[Found], sounds: Mapping[str, Sound], bad: Mapping[str, str]
+) -> None:
+    cuts = [make_cut(utterance, sounds[utterance.id]) for utterance in utterances if utterance.id in sounds]
+    if not cuts:
+        raise Refusal(
+            "no utterance is left in the set", where=folder, do="name the complete corpus with --corpus DIR"
+        )
+    save_cuts(folder, cuts)
+    validate.write_bad(
+        folder, {utterance.id: bad[utterance.id] for utterance in utterances if utterance.id in bad}
+    )
+    hours = sum(cut.duration for cut in cuts) / 3600
+    speakers = len({cut.supervisions[0].speaker for cut in cuts})
+    num_bad = len(utterances) - len(cuts)
+    facts = {
+        "num_utterances": len(cuts),
+        "num_bad": num_bad,
+        "num_speakers": speakers,
+        "hours": round(hours, 4),
+    }
+    io.finish(folder, **facts)
+    log.event(f"{folder}: {len(cuts)} utterances of {speakers} speakers, {hours:.3f} h, {num_bad} set aside")
+
+
+def make_cut(utterance: Found, sound: Sound) -> MonoCut:
+    """The cut of a whole recording with one supervision; its content hash and `about` are custom fields."""
+    duration = sound.num_samples / sound.rate
+    source = AudioSource(type="file", channels=[0], source=str(sound.path))
+    recording = Recording(utterance.id, [source], sound.rate, sound.num_samples, duration, channel_ids=[0])
+    words = " ".join((utterance.text or "").upper().split())
+    supervision = SupervisionSegment(
+        utterance.id, utterance.id, 0.0, duration, 0, words, speaker=utterance.speaker
+    )
+    custom = {"audio_hash": sound.hash, **utterance.about}
+    return MonoCut(utterance.id, 0.0, duration, 0, [supervision], recording=recording, custom=custom)
+
+
+def save_cuts(folder: Path, cuts: Sequence[MonoCut]) -> None:
+    """Writes `cuts.jsonl.gz` atomically, in the order given."""
+    part = folder / f"part-{CUTS}"  # lhotse tells the format by the name's end
+    CutSet.from_cuts(cuts).to_file(part)
+    with io.atomic(folder / CUTS) as target:
+        part.replace(target)
+
+
+def load_cuts(folder: Path) -> list[MonoCut]:
+    """The cuts of a finished folder, in order. Raises Refusal if it is unfinished or holds none."""
+    io.read_info(folder)
+    if not (folder / CUTS).exists():
+        raise Refusal("no cuts", where=folder, expected=CUTS, do="name a folder that `kdasr corpus` made")
+    return list(CutSet.from_file(folder / CUTS))
+
+
+def write_language(
+    out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False
+) -> None:
+    """Writes the folder `lexicon`: `lexicon.txt` (a line `WORD PH PH ...` a pronunciation), other `files`."""
+    if not io.begin(out / LEXICON, made, overwrite):
+        return
+    for name, text in files().items():
+        io.write_text(out / LEXICON / name, text)
+    words = {
+        line.split()[0] for line in (out / LEXICON / "lexicon.txt").read_text(encoding="utf-8").splitlines()
+    }
+    io.finish(out / LEXICON, num_words=len(words))
+
+
+def plain_lexicon(dictionary: str) -> str:
+    """A pronouncing dictionary with variants as `WORD(2)`: each becomes a further line of `WORD`."""
+    entries = (line.split() for line in dictionary.splitlines() if line.strip())
+    return "".join(" ".join([re.sub(r"\(\d+\)$", "", word), *phones]) + "\n" for word, *phones in entries)

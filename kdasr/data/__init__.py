@@ -1,0 +1,1 @@
+"""Examples: what every trainer eats, as columns of one table."""

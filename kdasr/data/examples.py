@@ -1,0 +1,157 @@
+"""The example index: every training set is a table of examples 0..N-1, and all its columns are read by number.
+
+Inputs, hard labels and soft targets are columns. A subset is a pool of numbers, an epoch a permutation of the pool.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdasr.data.table import Utterance
+from kdasr.refusal import Refusal
+
+
+class Examples(ABC):
+    """A training or test set, read by example number.
+
+    Attributes:
+        num_classes: S, number of classes.
+        input_shape: shape of one input.
+        fingerprint: content hash of everything that `batch` returns.
+        labelling: says what the classes mean; models and targets of another labelling are refused.
+        background: classes left out of the second accuracy (silence states of speech).
+        parts: the stretches in which columns are stored (utterances for speech), in the order of the examples.
+    """
+
+    num_classes: int
+    input_shape: tuple[int, ...]
+    fingerprint: str
+    labelling: str
+    background: tuple[int, ...] = ()
+    parts: Sequence[Utterance]
+
+    def __len__(self) -> int:
+        return self.parts[-1].begin + self.parts[-1].num_frames if self.parts else 0
+
+    @abstractmethod
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and hard labels of the examples `index` (B,) int64: x (B, *input_shape) float32, y (B,) int64."""
+
+    @abstractmethod
+    def labels(self) -> Tensor:
+        """Hard labels of all examples, (N,) of an integer type."""
+
+    @abstractmethod
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Global mean and standard deviation of the inputs, each `input_shape`, float32."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What a model trained on these examples records of them: dimensions, context, labelling, fingerprints."""
+
+    def pool(self, fraction: float, seed: int) -> Tensor:
+        """Numbers of a random part of the examples, ascending, (M,) int64; section 6 of the paper trains on 3 %."""
+        if fraction >= 1:
+            return torch.arange(len(self))
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return order[: max(1, round(fraction * len(self)))].sort().values
+
+    def label_counts(self, pool: Tensor | None = None) -> Tensor:
+        """How often each class is the label, (S,) int64, of the examples in `pool` or of all."""
+        labels = self.labels() if pool is None else self.labels()[pool]
+        return torch.bincount(labels.long().cpu(), minlength=self.num_classes)
+
+    def names(self, index: Tensor) -> list[str]:
+        """Names of the parts that the examples `index` lie in, each once."""
+        ends = torch.tensor([part.begin + part.num_frames for part in self.parts])
+        return [
+            self.parts[number].id
+            for number in torch.bucketize(index.cpu(), ends, right=True).unique().tolist()
+        ]
+
+
+class RowMap:
+    """Example number -> row of a table that holds the same parts, in whatever order.
+
+    Args:
+        parts: parts of the examples, in the examples' order.
+        stored: part id -> where the table holds it.
+        where: the table's name for the refusal.
+
+    Raises:
+        Refusal: the table lacks a part, or holds another number of frames of it.
+    """
+
+    def __init__(self, parts: Sequence[Utterance], stored: Mapping[str, Utterance], where: str) -> None:
+        for part in parts:
+            if part.id not in stored:
+                raise Refusal(
+                    f"no utterance {part.id!r}",
+                    where=where,
+                    do="make it again for these features and alignment",
+                )
+            found = stored[part.id].num_frames
+            if found != part.num_frames:
+                raise Refusal(
+                    f"utterance {part.id!r} has another number of frames",
+                    where=where,
+                    expected=part.num_frames,
+                    found=found,
+                )
+        self._ends = torch.tensor([part.begin + part.num_frames for part in parts])
+        self._shifts = torch.tensor([stored[part.id].begin - part.begin for part in parts])
+
+    def part(self, index: Tensor) -> Tensor:
+        """Position in `parts` of the part that each example lies in, (B,) int64."""
+        return torch.bucketize(index, self._ends, right=True)
+
+    def __call__(self, index: Tensor) -> Tensor:
+        return index + self._shifts[self.part(index)]
+
+
+class Sampler:
+    """Batches of example numbers without end: for each epoch a permutation of the pool, seeded by (seed, epoch).
+
+    A last batch that would be smaller is left out (other examples each epoch), so all steps weigh the same.
+
+    Args:
+        pool: the numbers to draw from, (M,) int64.
+        batch_size: examples a batch, of all ranks together.
+        seed: seed of the permutations.
+        rank: which slice of every batch this process takes, out of `world`.
+        world: number of processes that train one model together.
+    """
+
+    def __init__(self, pool: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.pool, self.seed, self.rank, self.world = pool, seed, rank, world
+        self.batch_size = min(batch_size, len(pool))
+        self.batches_per_epoch = len(pool) // max(1, self.batch_size)
+        self.epoch, self.position = 0, 0
+        self._order: tuple[int, Tensor] = (-1, pool)
+
+    def next(self) -> Tensor:
+        """The next batch of example numbers, (B,) int64."""
+        if self.position == self.batches_per_epoch:
+            self.epoch, self.position = self.epoch + 1, 0
+        begin = self.position * self.batch_size
+        self.position += 1
+        return self._permutation()[begin + self.rank : begin + self.batch_size : self.world]
+
+    def _permutation(self) -> Tensor:
+        if self._order[0] != self.epoch:
+            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+            self._order = self.epoch, self.pool[torch.randperm(len(self.pool), generator=generator)]
+        return self._order[1]
+
+    def state_dict(self) -> dict[str, int]:
+        """All that a resumed run needs."""
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]

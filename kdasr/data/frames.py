@@ -1,0 +1,223 @@
+"""Speech examples: one example is one frame, seen in a window of context and labelled by a forced alignment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdasr import io, log
+from kdasr.data.examples import Examples, RowMap
+from kdasr.data.table import FrameTable, Utterance
+from kdasr.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """What a model sees of an utterance at once."""
+
+    left: int = 20  # frames before the labelled one; the paper's (section 4)
+    right: int = 5  # frames after it; the paper's, 26 frames in all
+    memory: float = 4.0  # GiB; larger feature tables are read from disk at each batch
+
+
+def windows(frames: Tensor, left: int, right: int) -> Tensor:
+    """Each frame of an utterance with its context; the edges repeat the first and the last frame.
+
+    Args:
+        frames: (T, F).
+        left: frames before.
+        right: frames after.
+
+    Returns:
+        (T, left + 1 + right, F), a view of one padded copy.
+    """
+    return _strided(_padded(frames, left, right), left + 1 + right)
+
+
+def _padded(frames: Tensor, left: int, right: int) -> Tensor:
+    return torch.cat([frames[:1].expand(left, -1), frames, frames[-1:].expand(right, -1)])
+
+
+def _strided(frames: Tensor, width: int) -> Tensor:
+    """All windows of `width` rows as one view, (R - width + 1, width, F)."""
+    rows, dim = frames.shape
+    return frames.as_strided((rows - width + 1, width, dim), (dim, dim, 1))
+
+
+class FrameExamples(Examples):
+    """The frames of all utterances that have both features and an alignment.
+
+    Args:
+        features: (num_frames, F) column.
+        alignment: column of transition ids, with `transition_pdfs.npy` beside it.
+        options: context and memory.
+
+    Raises:
+        Refusal: frame counts disagree, the two have no utterance in common, or the alignment is damaged.
+    """
+
+    def __init__(
+        self, features: FrameTable, alignment: FrameTable, options: FrameOptions | None = None
+    ) -> None:
+        self.features, self.alignment, self.options = features, alignment, options or FrameOptions()
+        self.width = self.options.left + 1 + self.options.right
+        self.input_shape = (self.width, features.dim)
+        self.num_classes = int(alignment.info["num_pdfs"])
+        self.labelling = str(alignment.info["topology"])
+        self.background = tuple(alignment.info["silence_pdfs"])
+        digest = hashlib.sha256(
+            f"{features.fingerprint} {alignment.fingerprint} {self.options.left} {self.options.right}".encode()
+        )
+        self.fingerprint = digest.hexdigest()[:16]
+        self.parts = self._match()
+        self._pdfs = self._read_pdfs()
+        self._rows = RowMap(self.parts, features.by_id, str(features.folder))
+        self._windows: Tensor | None = None
+
+    def _match(self) -> list[Utterance]:
+        parts, begin = [], 0
+        for utterance in self.features.utterances:
+            aligned = self.alignment.by_id.get(utterance.id)
+            if aligned is None:
+                continue
+            if aligned.num_frames != utterance.num_frames:
+                raise Refusal(
+                    f"utterance {utterance.id!r} has another number of frames than its features: an alignment of other features",
+                    where=self.alignment.folder,
+                    expected=f"{utterance.num_frames} as in {self.features.folder}",
+                    found=aligned.num_frames,
+                    do="align these features",
+                )
+            parts.append(Utterance(utterance.id, utterance.speaker, begin, utterance.num_frames))
+            begin += utterance.num_frames
+        if not parts:
+            raise Refusal(
+                f"no utterance of {self.features.folder} is aligned",
+                where=self.alignment.folder,
+                do="align this set",
+            )
+        missing = len(self.features.utterances) - len(parts)
+        if missing:
+            log.event(
+                f"{self.features.folder}: {missing} utterances left out, not in {self.alignment.folder}"
+            )
+        return parts
+
+    def _read_pdfs(self) -> Tensor:
+        pdf_of = io.map_array(self.alignment.folder / "transition_pdfs.npy")
+        ids = np.concatenate([self.alignment.frames(part.id) for part in self.parts])
+        if ids.min() < 0 or ids.max() >= len(pdf_of):
+            found = f"{ids.min()} to {ids.max()}"
+            raise Refusal(
+                "transition ids out of range",
+                where=self.alignment.folder,
+                expected=f"0 to {len(pdf_of) - 1}",
+                found=found,
+            )
+        return torch.from_numpy(pdf_of[ids].astype(np.int32))
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of the frames `index` (B,) int64."""
+        labels = self._pdfs[index].long()
+        if self._in_memory:
+            return self._gather(index), labels
+        return self._read(index), labels
+
+    @property
+    def _in_memory(self) -> bool:
+        rows = len(self) + len(self.parts) * (self.width - 1)
+        return rows * self.features.dim * 4 <= self.options.memory * 2**30
+
+    def _gather(self, index: Tensor) -> Tensor:
+        """From memory: utterances lie padded one after the other, so a window is one contiguous stretch."""
+        if self._windows is None:
+            left, right = self.options.left, self.options.right
+            padded = [_padded(_float(self.features.frames(part.id)), left, right) for part in self.parts]
+            self._windows = _strided(torch.cat(padded), self.width).flatten(1)
+        rows = index + self._rows.part(index) * (self.width - 1)
+        return self._windows.index_select(0, rows).view(len(index), *self.input_shape)
+
+    def _read(self, index: Tensor) -> Tensor:
+        """From disk, for tables larger than the memory granted."""
+        part = self._rows.part(index)
+        centre = self._rows(index)[:, None] + torch.arange(-self.options.left, self.options.right + 1)
+        first, last = self._edges[:, part, None]
+        return _float(self.features.rows(torch.minimum(torch.maximum(centre, first), last).numpy()))
+
+    @cached_property
+    def _edges(self) -> Tensor:
+        """First and last row of each part in the feature table, (2, U)."""
+        stored = [self.features.by_id[part.id] for part in self.parts]
+        return torch.tensor(
+            [[part.begin for part in stored], [part.begin + part.num_frames - 1 for part in stored]]
+        )
+
+    def labels(self) -> Tensor:
+        """The pdf of every frame, (N,) int32."""
+        return self._pdfs
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each coefficient over all frames, the same for each place in the window."""
+        total, square = np.zeros(self.features.dim), np.zeros(self.features.dim)
+        for part in self.parts:
+            frames = self.features.frames(part.id).astype(np.float64)
+            total, square = total + frames.sum(0), square + (frames**2).sum(0)
+        mean = total / len(self)
+        deviation = np.sqrt(np.maximum(square / len(self) - mean**2, 1e-10))
+        return self._tile(mean), self._tile(deviation)
+
+    def _tile(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).expand(self.input_shape).contiguous()
+
+    def facts(self) -> dict[str, Any]:
+        """Dimensions, context, labelling and fingerprints."""
+        return {
+            "num_pdfs": self.num_classes,
+            "topology": self.labelling,
+            "silence_pdfs": list(self.background),
+            "dim": self.features.dim,
+            "left": self.options.left,
+            "right": self.options.right,
+            "frame_shift": self.features.info.get("frame_shift"),
+            "features": self.features.fingerprint,
+            "alignment": self.alignment.fingerprint,
+        }
+
+    def pool(self, fraction: float, seed: int) -> Tensor:
+        """Frames of a random part of the utterances, whole utterances until `fraction` of the frames is met."""
+        if fraction >= 1:
+            return torch.arange(len(self))
+        order = torch.randperm(len(self.parts), generator=torch.Generator().manual_seed(seed)).tolist()
+        chosen: list[Tensor] = []
+        while order and sum(map(len, chosen)) < fraction * len(self):
+            part = self.parts[order.pop()]
+            chosen.append(torch.arange(part.begin, part.begin + part.num_frames))
+        return torch.cat(chosen).sort().values
+
+
+def _float(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """Where a set's examples come from; travels to worker processes and opens there."""
+
+    features: Path
+    alignment: Path
+    options: FrameOptions = FrameOptions()
+
+    def open(self) -> FrameExamples:
+        """The examples."""
+        return FrameExamples(FrameTable(self.features), FrameTable(self.alignment), self.options)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Name of each input -> its content hash."""
+        return {"features": io.fingerprint(self.features), "alignment": io.fingerprint(self.alignment)}

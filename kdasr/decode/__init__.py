@@ -1,0 +1,1 @@
+"""Decoding: priors, k2 search, scoring."""

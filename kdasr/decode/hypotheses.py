@@ -1,0 +1,89 @@
+"""What decoding leaves behind: the hypotheses of a set at every language-model weight and insertion penalty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from kdasr import io, log
+from kdasr.data.table import FrameTable
+from kdasr.decode.search import Decoded, Searcher, Weights
+from kdasr.lang.lexicon import Lexicon
+from kdasr.refusal import Refusal
+
+HYPOTHESES = "hypotheses.jsonl"
+
+
+def decode_set(
+    out: str | Path,
+    searcher: Searcher,
+    lexicon: Lexicon,
+    features: FrameTable,
+    log_likelihoods: Callable[[int], torch.Tensor],
+) -> dict[str, object]:
+    """Decodes all utterances of a set and writes `hypotheses.jsonl`, a line for each pair of weights.
+
+    Args:
+        out: output folder.
+        searcher: graph and beams.
+        lexicon: names of the words.
+        features: whose utterances are decoded.
+        log_likelihoods: number of the utterance -> (T, num_pdfs).
+
+    Returns:
+        Facts for `info.json`, seconds and real-time factor of the search among them.
+
+    Raises:
+        Refusal: more than `max_bad` utterances are left without a path.
+    """
+    ids = [utterance.id for utterance in features.utterances]
+    decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods)
+    _check_paths(decoded, ids, searcher.options.max_bad, features.folder)
+    lines = [
+        {
+            "lm_weight": lm_weight,
+            "penalty": penalty,
+            "text": {
+                id: " ".join(lexicon.words[word - 1] for word in found or ())
+                for id, found in zip(ids, rows, strict=True)
+            },
+        }
+        for (lm_weight, penalty), rows in decoded.words.items()
+    ]
+    io.write_text(Path(out) / HYPOTHESES, "".join(json.dumps(line) + "\n" for line in lines))
+    seconds = len(features) * features.info.get("frame_shift", 0.01)
+    rtf = decoded.search_seconds / seconds
+    log.event(f"{out}: {len(ids)} utterances decoded, search at {rtf:.4f} x real time")
+    return {
+        "num_utterances": len(ids),
+        "audio_seconds": seconds,
+        "search_seconds": decoded.search_seconds,
+        "search_rtf": rtf,
+    }
+
+
+def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, where: str | Path) -> None:
+    rows = next(iter(decoded.words.values()))
+    lost = [id for id, found in zip(ids, rows, strict=True) if found is None]
+    if lost:
+        log.event(f"{where}: {len(lost)} of {len(ids)} utterances without a path: {' '.join(lost)}")
+    if len(lost) > max_bad * len(ids):
+        raise Refusal(
+            f"{len(lost)} of {len(ids)} utterances are left without a path",
+            where=where,
+            expected=f"at most {max_bad:.0%}",
+            found=", ".join(lost[:5]),
+            do="widen the beams (--set decode.search_beam=20) or raise --set decode.max_bad=SHARE",
+        )
+
+
+def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
+    """(language-model weight, penalty) -> utterance id -> text, of a finished decoding folder."""
+    io.read_info(folder)
+    lines = (
+        json.loads(line) for line in (Path(folder) / HYPOTHESES).read_text(encoding="utf-8").splitlines()
+    )
+    return {(line["lm_weight"], line["penalty"]): line["text"] for line in lines}

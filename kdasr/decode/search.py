@@ -1,0 +1,138 @@
+"""Search with k2: log-likelihoods through the decoding graph to lattices, and lattices to words at any weights."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdasr import fsa
+from kdasr.align.aligner import batches_by_length
+from kdasr.fsa import Graph
+
+Weights = tuple[float, float]  # language-model weight, word insertion penalty
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """Options of the search and of the weights at which its lattices are read.
+
+    Attributes:
+        acoustic_scale: of log-likelihoods in the search (Kaldi: 0.1 for DNNs, 0.083333 for GMMs).
+        search_beam: pruning of the search, in scaled log-likelihood.
+        output_beam: pruning of the lattices.
+        min_active: states kept on each frame, whatever the beam.
+        max_active: states kept at most (Kaldi: 7000).
+        batch_frames: frames that are searched at once, padding included.
+        lm_weights: language-model weights tried (Kaldi: 7 to 17); acoustic scores are divided by them.
+        penalties: word insertion penalties tried (Kaldi: 0, 0.5, 1).
+        prior: what posteriors are divided by: `counts` of the training alignment, or the `mean_posterior` of the model.
+        prior_floor: smallest prior, relative to a uniform one.
+        max_bad: share of utterances that may be without a path.
+    """
+
+    acoustic_scale: float = 0.1
+    search_beam: float = 13.0
+    output_beam: float = 6.0
+    min_active: int = 30
+    max_active: int = 7000
+    batch_frames: int = 20000
+    lm_weights: tuple[float, ...] = (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+    penalties: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0)
+    prior: str = "counts"
+    prior_floor: float = 0.01
+    max_bad: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.prior not in ("counts", "mean_posterior"):
+            raise ValueError(f"prior must be counts or mean_posterior, found {self.prior!r}")
+        if (
+            min(self.search_beam, self.output_beam, self.acoustic_scale) <= 0
+            or not self.lm_weights
+            or not self.penalties
+        ):
+            raise ValueError(
+                "beams and acoustic_scale must be above 0, lm_weights and penalties must not be empty"
+            )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a search found.
+
+    Attributes:
+        words: for every pair of weights, the word numbers of each utterance (None where no path survived).
+        search_seconds: spent in k2's search.
+    """
+
+    words: dict[Weights, list[list[int] | None]]
+    search_seconds: float
+
+
+class Searcher:
+    """Decodes utterances with one graph.
+
+    Args:
+        graph: state-level decoding graph, transition scores included.
+        num_words: words of the lexicon (rows above refer to `graph.word_sequences`).
+        options: scales and beams.
+    """
+
+    def __init__(self, graph: Graph, num_words: int, options: DecodeOptions) -> None:
+        self.options = options
+        self._graph = fsa.stack([fsa.fsa(graph)])
+        self._graph.graph_scores = self._graph.scores.clone()
+        self._sequences = [
+            [],
+            *([word] for word in range(1, num_words + 1)),
+            *map(list, graph.word_sequences),
+        ]
+        self._lengths = torch.tensor([len(sequence) for sequence in self._sequences])
+
+    def lattices(self, log_likelihoods: Sequence[torch.Tensor]) -> Any:
+        """The lattices of utterances sorted by length, longest first; scores are acoustic (scaled) plus graph scores."""
+        options = self.options
+        dense = fsa.dense([matrix * options.acoustic_scale for matrix in log_likelihoods])
+        beams = (options.search_beam, options.output_beam, options.min_active, options.max_active)
+        return fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
+
+    def best_words(self, lattices: Any, weights: Weights) -> list[list[int] | None]:
+        """The words of the best path of each lattice at a language-model weight and an insertion penalty."""
+        found = lattices.scores.clone()  # k2 hands out a view
+        acoustic = (found - lattices.graph_scores) / self.options.acoustic_scale
+        lm_weight, penalty = weights
+        lattices.scores = (
+            acoustic / lm_weight + lattices.graph_scores - penalty * self._lengths[lattices.words.long()]
+        )
+        paths = fsa.best_paths(lattices)
+        lattices.scores = found
+        splits, rows = fsa.arc_splits(paths), fsa.path_rows(paths, "words")
+        return [
+            [word for entry in row for word in self._sequences[entry]] if end > begin else None
+            for row, begin, end in zip(rows, splits[:-1], splits[1:], strict=True)
+        ]
+
+    def decode(self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor]) -> Decoded:
+        """Decodes utterances by batches of similar length.
+
+        Args:
+            lengths: frames of each utterance.
+            log_likelihoods: utterance number -> `log p(x | pdf)` up to a constant of the frame, (T, num_pdfs).
+        """
+        pairs = list(itertools.product(self.options.lm_weights, self.options.penalties))
+        words: dict[Weights, list[list[int] | None]] = {pair: [None] * len(lengths) for pair in pairs}
+        seconds = 0.0
+        for batch in batches_by_length(lengths, self.options.batch_frames):
+            matrices = [log_likelihoods(number) for number in batch]
+            begin = time.perf_counter()
+            lattices = self.lattices(matrices)
+            seconds += time.perf_counter() - begin
+            for pair in pairs:
+                for number, found in zip(batch, self.best_words(lattices, pair), strict=True):
+                    words[pair][number] = found
+        return Decoded(words, seconds)

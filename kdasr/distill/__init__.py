@@ -1,0 +1,1 @@
+"""Distillation: the loss, ensembles of teachers, and their soft targets."""

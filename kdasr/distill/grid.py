@@ -1,0 +1,77 @@
+"""Settings chosen on the development set: one model for each combination of values, and a table of what came out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdasr import io, jobs
+from kdasr.distill.student import StudentJob, train_student
+from kdasr.refusal import Refusal
+from kdasr.train.acoustic import TrainJob, train_model
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of values."""
+
+    values: tuple[tuple[str, str], ...]  # (section.name, value)
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return ",".join(f"{name}={value}" for name, value in self.values).replace("/", "_")
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The combination as `--set` takes it."""
+        return tuple(f"{name}={value}" for name, value in self.values)
+
+
+def cells(vary: Sequence[str]) -> list[Cell]:
+    """All combinations of `section.name=value,value,...` texts, the last varying fastest."""
+    axes: list[list[tuple[str, str]]] = []
+    for text in vary:
+        name, equals, values = text.partition("=")
+        if not (equals and "." in name and all(values.split(","))):
+            raise Refusal(
+                "not a list of values", where=f"--vary {text}", expected="--vary section.name=value,value,..."
+            )
+        axes.append([(name, value) for value in values.split(",")])
+    return [Cell(values) for values in itertools.product(*axes)]
+
+
+def train_cell(job: TrainJob | StudentJob) -> dict[str, Any]:
+    """Trains one cell."""
+    return train_student(job) if isinstance(job, StudentJob) else train_model(job)
+
+
+def run(
+    folder: Path, grid: Sequence[Cell], work: Sequence[TrainJob | StudentJob], num_jobs: int
+) -> list[dict[str, Any]]:
+    """Trains every cell in its own folder, then writes `results.json` and `results.md`, best dev accuracy first.
+
+    Returns:
+        Rows of values, dev accuracy (with and without silence) and dev cross-entropy.
+    """
+    infos = jobs.run(train_cell, work, num_jobs, work[0].threads or None)
+    rows = [
+        {"cell": cell.name, **dict(cell.values), **{name: value for name, value in info["dev"].items()}}
+        for cell, info in zip(grid, infos, strict=True)
+    ]
+    rows.sort(key=lambda row: (-row["accuracy"], row["cross_entropy"]))
+    io.write_json(folder / "results.json", rows)
+    io.write_text(folder / "results.md", table(rows, [name for name, _ in grid[0].values]))
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """The rows as a Markdown table."""
+    lines = [[*names, "dev accuracy %", "without silence %", "dev cross-entropy"], ["---"] * (len(names) + 3)]
+    for row in rows:
+        shares = [f"{100 * row[name]:.2f}" for name in ("accuracy", "accuracy_without_silence")]
+        lines.append([*(row[name] for name in names), *shares, f"{row['cross_entropy']:.4f}"])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,80 @@
+"""One student, one folder: trained on a teacher's soft targets and the hard labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdasr import io
+from kdasr.data.examples import Examples
+from kdasr.data.frames import FrameSource
+from kdasr.distill.ensemble import Ensemble, model_folders
+from kdasr.distill.loss import DistillOptions
+from kdasr.distill.soft_targets import Distillation, LiveTargets, SoftTargets
+from kdasr.models.dnn import DnnOptions
+from kdasr.refusal import Refusal
+from kdasr.train.acoustic import fit, inputs
+from kdasr.train.loop import TrainOptions
+
+
+@dataclass(frozen=True)
+class StudentJob:
+    """One student to train; travels to a worker process. Its targets are stored ones, or those of `teachers`, live."""
+
+    folder: Path
+    source: FrameSource
+    dev: FrameSource | None
+    soft_targets: Path | None
+    teachers: tuple[Path, ...]
+    student: TrainOptions
+    dnn: DnnOptions
+    distill: DistillOptions
+    threads: int = 0
+    overwrite: bool = False
+
+    @property
+    def made(self) -> io.Made:
+        """What makes the folder."""
+        options = {
+            "student": self.student,
+            "dnn": self.dnn,
+            "distill": self.distill,
+            "frames": self.source.options,
+        }
+        if (self.soft_targets is None) == (not self.teachers):
+            raise Refusal(
+                "a student learns from stored soft targets or from teachers",
+                do="name --soft-targets or --teacher, one of them",
+            )
+        teachers = {
+            f"teacher_{number}": io.fingerprint(path)
+            for number, path in enumerate(model_folders(self.teachers))
+        }
+        targets = {"soft_targets": io.fingerprint(self.soft_targets)} if self.soft_targets else teachers
+        return io.Made("distill", options, {**inputs(self.source, self.dev), **targets})
+
+    def objective(self, examples: Examples) -> Distillation:
+        """The loss, its targets opened."""
+        if self.soft_targets is not None:
+            stored = SoftTargets(self.soft_targets, examples, self.distill.temperature)
+            io.expect_same(
+                "the mean of the soft targets",
+                self.distill.mean,
+                stored.table.info["mean"],
+                self.soft_targets,
+                "make them anew",
+            )
+            return Distillation(stored, self.distill)
+        ensemble = Ensemble.load(
+            self.teachers, self.distill.mean, self.student.precision, self.student.device
+        )
+        return Distillation(LiveTargets(ensemble, self.distill.temperature, examples), self.distill)
+
+
+def train_student(job: StudentJob) -> dict[str, Any]:
+    """Trains one student into its folder, or goes on with it; returns its info."""
+    if io.begin(job.folder, job.made, job.overwrite):
+        facts = {"temperature": job.distill.temperature}
+        fit(job.folder, job.source, job.dev, job.student, job.dnn, job.objective, job.threads, **facts)
+    return io.read_info(job.folder)

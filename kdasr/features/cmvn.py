@@ -1,0 +1,75 @@
+"""Mean and variance normalisation: global for the DNN, per speaker for the GMM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdasr.data.table import FrameTable
+from kdasr.refusal import Refusal
+
+VARIANCE_FLOOR = 1e-6  # of a coefficient that never changes
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Sums over frames.
+
+    Attributes:
+        count: frames.
+        sum: `(D,)` float64.
+        squares: `(D,)` float64, sum of squares.
+    """
+
+    count: int
+    sum: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> Stats:
+        """The sums over `(T, D)` frames of any float type."""
+        exact = np.asarray(frames, np.float64)
+        return cls(len(exact), exact.sum(0), np.einsum("td,td->d", exact, exact))
+
+    def __add__(self, other: Stats) -> Stats:
+        return Stats(self.count + other.count, self.sum + other.sum, self.squares + other.squares)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """`(D,)` float64."""
+        return np.asarray(self.sum / self.count)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Standard deviation, `(D,)` float64, floored above 0."""
+        return np.asarray(np.sqrt(np.maximum(self.squares / self.count - self.mean**2, VARIANCE_FLOOR)))
+
+    def apply(self, frames: np.ndarray, variance: bool = True) -> np.ndarray:
+        """`(T, D)` float32 frames with the mean taken to 0 and, with `variance`, the deviation to 1."""
+        centred = np.asarray(frames, np.float32) - self.mean.astype(np.float32)
+        return centred / self.deviation.astype(np.float32) if variance else centred
+
+
+def global_stats(table: FrameTable, utterances: Iterable[str] | None = None) -> Stats:
+    """Statistics of a whole table, or of some of its utterances."""
+    chosen = table.utterances if utterances is None else [table.by_id[id] for id in utterances]
+    return _total((Stats.of(table.frames(utterance)) for utterance in chosen), table)
+
+
+def speaker_stats(table: FrameTable) -> dict[str, Stats]:
+    """Statistics of each speaker of a table."""
+    speakers: dict[str, list[Stats]] = {}
+    for utterance, frames in table:
+        speakers.setdefault(utterance.speaker, []).append(Stats.of(frames))
+    return {speaker: _total(stats, table) for speaker, stats in speakers.items()}
+
+
+def _total(stats: Iterable[Stats], table: FrameTable) -> Stats:
+    total = None
+    for part in stats:
+        total = part if total is None else total + part
+    if total is None or total.count == 0:
+        raise Refusal("no frames to normalise by", where=table.folder)
+    return total

@@ -1,0 +1,157 @@
+"""Graphs as arrays, and the one door to k2: late import, version message, demands on sorting and types met here.
+
+State 0 is a graph's start, its largest state is final, and the arcs that enter that one have label -1 and take no
+frame, as k2 wants it. k2's own `Fsa` has no static types; it appears as `Any` outside of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdasr import io
+from kdasr.refusal import Refusal
+
+IMPOSSIBLE = -1e9  # log-likelihood of the epsilon column, which no path may take
+FINAL = -1
+GRAPH = "graph.safetensors"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Arcs as parallel arrays of shape (num_arcs,), sorted by source.
+
+    Attributes:
+        source: state that an arc leaves, int32.
+        target: state that it enters, int32.
+        label: phone number or pdf + 1; -1 on arcs into the final state, int32.
+        score: log of lexicon, n-gram and pronunciation probabilities (no transition probabilities), float32.
+        words: row of `word_sequences` that the arc gives out, int32; 0 is no word, row w <= number of words is word w.
+        transition: transition id, -1 where the arc takes no frame or at the phone level, int32.
+        phone_start: whether the arc takes the first frame of a phone, int32 (0 or 1).
+        word_sequences: word numbers, by row, beyond the single words; row `num_words + 1 + i` is entry i.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+    words: np.ndarray
+    transition: np.ndarray
+    phone_start: np.ndarray
+    word_sequences: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def num_states(self) -> int:
+        """Number of states, the final one included."""
+        return int(self.target.max()) + 1
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def with_transitions(self, transition_scores: np.ndarray) -> Graph:
+        """The graph with the scores of its transition ids, (num_transitions,), added to its arcs' scores."""
+        added = np.append(transition_scores, 0.0)[self.transition]  # id -1, no transition, is the last
+        return replace(self, score=(self.score + added).astype(np.float32))
+
+
+ARRAYS = tuple(field.name for field in fields(Graph) if field.name != "word_sequences")
+
+
+def make_graph(arcs: Sequence[tuple[int, int, int, float, int]]) -> Graph:
+    """A phone-level graph of (source, target, phone, score, words) rows in any order."""
+    source, target, label, score, words = (np.array(column) for column in zip(*sorted(arcs), strict=True))
+    none = np.full(len(arcs), -1, np.int32)
+    return Graph(
+        *(column.astype(np.int32) for column in (source, target, label)),
+        score.astype(np.float32),
+        words.astype(np.int32),
+        none,
+        np.zeros_like(none),
+    )
+
+
+def write_graph(path: str | Path, graph: Graph, **facts: object) -> None:
+    """Writes a graph as safetensors; `facts` go into its metadata."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(graph, name))) for name in ARRAYS}
+    io.save_tensors(path, tensors, {"word_sequences": graph.word_sequences, **facts})
+
+
+def read_graph(path: str | Path) -> Graph:
+    """Reads what `write_graph` wrote."""
+    tensors, metadata = io.load_tensors(path)
+    sequences = tuple(tuple(sequence) for sequence in metadata["word_sequences"])
+    return Graph(*(tensors[name].numpy() for name in ARRAYS), word_sequences=sequences)
+
+
+def k2() -> Any:
+    """The k2 module. Raises Refusal when it is missing or was built for another torch."""
+    try:
+        import k2 as module
+    except ImportError as error:
+        raise Refusal(
+            "k2 cannot be imported",
+            where="alignment and decoding",
+            expected="k2 1.23 or 1.24 built for this torch",
+            found=f"torch {torch.__version__}, {error}",
+            do="run local/setup.sh, or take the wheel for your torch from https://k2-fsa.github.io/k2/",
+        ) from None
+    return module
+
+
+def fsa(graph: Graph) -> Any:
+    """A k2 Fsa of a graph sorted by source and label, with integer attributes `words`, `transition`, `phone_start`."""
+    bits = np.ascontiguousarray(graph.score, np.float32).view(np.int32)
+    arcs = torch.from_numpy(np.stack([graph.source, graph.target, graph.label, bits], axis=1))
+    result = k2().Fsa(arcs)
+    for name in ("words", "transition", "phone_start"):
+        setattr(result, name, torch.from_numpy(np.ascontiguousarray(getattr(graph, name))))
+    return result
+
+
+def stack(fsas: Sequence[Any]) -> Any:
+    """One FsaVec of several Fsas, arc-sorted."""
+    return k2().create_fsa_vec(list(fsas))
+
+
+def dense(log_likelihoods: Sequence[torch.Tensor]) -> Any:
+    """A DenseFsaVec of log-likelihoods `(T, num_pdfs)`, longest first (k2's demand); labels are pdf + 1.
+
+    Raises:
+        ValueError: the utterances are not sorted by length, longest first.
+    """
+    lengths = [len(matrix) for matrix in log_likelihoods]
+    if lengths != sorted(lengths, reverse=True):
+        raise ValueError("k2 wants utterances sorted by length, longest first")
+    num_pdfs = log_likelihoods[0].shape[1]
+    padded = log_likelihoods[0].new_full((len(lengths), max(lengths), num_pdfs + 1), IMPOSSIBLE)
+    for row, matrix in enumerate(log_likelihoods):
+        padded[row, : len(matrix), 1:] = matrix
+    segments = torch.tensor([[row, 0, length] for row, length in enumerate(lengths)], dtype=torch.int32)
+    return k2().DenseFsaVec(padded, segments)
+
+
+def best_paths(lattices: Any) -> Any:
+    """The best path of every lattice, as an FsaVec; a lattice without a path gives an Fsa without arcs."""
+    return k2().shortest_path(lattices, use_double_scores=True)
+
+
+def path_rows(paths: Any, name: str) -> list[np.ndarray]:
+    """An integer attribute along each path, the final arc left out: one array per utterance."""
+    splits = arc_splits(paths)
+    values, labels = getattr(paths, name).numpy(), paths.labels.numpy()
+    pieces = zip(splits[:-1], splits[1:], strict=True)
+    return [values[begin:end][labels[begin:end] != -1] for begin, end in pieces]
+
+
+def arc_splits(fsas: Any) -> np.ndarray:
+    """First arc of every Fsa of an FsaVec, and the number of arcs: (num_fsas + 1,)."""
+    shape = fsas.arcs.shape()
+    states, arcs = shape.row_splits(1).numpy(), shape.row_splits(2).numpy()
+    splits: np.ndarray = arcs[states]
+    return splits

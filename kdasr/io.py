@@ -1,0 +1,285 @@
+"""Files between stages: atomic writes, content hashes, and folders that say what made them.
+
+An output folder begins with `making.json` (what is being made, of what) and ends with `info.json`
+(the same, what came out, and a fingerprint of the content). A folder with `info.json` is whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy_format
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kdasr import log
+from kdasr.refusal import Refusal
+
+MAKING, INFO = "making.json", "info.json"
+UNHASHED = (
+    MAKING,
+    INFO,
+    "metrics.jsonl",
+    "checkpoint.safetensors",
+    "time.json",
+)  # they tell of the way, not of the result
+UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yields a `.part` path to write to; on success it is synced and renamed to `path`, on failure removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` atomically."""
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Writes `value` (JSON types, dataclasses, paths) atomically, indented, keys in the given order."""
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads a JSON file. Raises Refusal if it is absent or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refusal("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Refusal("damaged JSON", where=path, found=str(error), do="make it again") from None
+
+
+def plain(value: object) -> Any:
+    """`value` as JSON types only: dataclasses become dicts, tuples lists, paths strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """Writes one array as `.npy`, atomically."""
+    with atomic(path) as part, open(part, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def map_array(path: str | Path) -> np.ndarray:
+    """Memory-maps a `.npy` file, read-only. Raises Refusal if it is absent, foreign or truncated."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            version = npy_format.read_magic(file)  # type: ignore[no-untyped-call]
+            read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+            shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
+            expected, found = file.tell() + int(np.prod(shape)) * dtype.itemsize, path.stat().st_size
+    except FileNotFoundError:
+        raise Refusal("no such file", where=path, do="make the folder again with --overwrite") from None
+    except ValueError as error:
+        raise Refusal(
+            "not an array file", where=path, found=str(error), do="make the folder again with --overwrite"
+        ) from None
+    if expected != found:
+        raise Refusal(
+            "truncated array",
+            where=path,
+            expected=f"{expected} bytes for shape {tuple(shape)} {dtype}",
+            found=f"{found} bytes",
+            do="make the folder again with --overwrite",
+        )
+    array = np.load(path, mmap_mode="r" if np.prod(shape) else None, allow_pickle=False)
+    assert isinstance(array, np.ndarray)
+    return array
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: object = None) -> None:
+    """Writes named tensors and JSON metadata into one safetensors file, atomically."""
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as part:
+        save_file(contiguous, part, {"json": json.dumps(plain(metadata))})
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], Any]:
+    """Reads what `save_tensors` wrote: tensors on the CPU and the metadata. Raises Refusal if absent or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            return tensors, json.loads((file.metadata() or {}).get("json", "null"))
+    except FileNotFoundError:
+        raise Refusal("no such file", where=path) from None
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise Refusal(
+            "damaged or foreign tensor file", where=path, found=str(error), do="make it again"
+        ) from None
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 (hex, 16 digits) of a file's content, unpacked where it is gzipped: packing carries a date."""
+    digest = hashlib.sha256()
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def folder_hash(folder: str | Path) -> str:
+    """Hash of names and contents of all result files below `folder` (logs, marks and checkpoints left out)."""
+    folder = Path(folder)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        if (
+            path.name not in UNHASHED
+            and not path.name.endswith(".part")
+            and name.parts[0] not in UNHASHED_FOLDERS
+        ):
+            digest.update(f"{name.as_posix()} {file_hash(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def fingerprint(path: str | Path) -> str:
+    """Content hash of an input: a finished folder's own fingerprint, or the hash of a file's content."""
+    path = Path(path)
+    if path.is_dir():
+        found: str = read_info(path)["fingerprint"]
+        return found
+    if not path.exists():
+        raise Refusal("no such file or folder", where=path, do="run the stage that makes it")
+    return file_hash(path)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What makes a folder: the verb, its resolved options, and its inputs (name -> fingerprint)."""
+
+    verb: str
+    options: Any
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as it stands in `making.json` and `info.json`."""
+        record: dict[str, Any] = plain({"verb": self.verb, "options": self.options, "inputs": self.inputs})
+        return record
+
+
+def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
+    """Opens an output folder; False when it is already whole and up to date.
+
+    A folder begun with the same options and inputs is gone on with (its finished parts are the verb's to use).
+
+    Raises:
+        Refusal: the folder was made, or begun, otherwise (names the first difference), or is not ours.
+    """
+    folder = Path(folder)
+    marks = [folder / INFO, folder / MAKING]
+    mark = next((mark for mark in marks if mark.exists()), None)
+    if mark is None and folder.exists() and any(folder.iterdir()):
+        raise Refusal(
+            "the output folder holds files that kdasr did not make", where=folder, do="name another folder"
+        )
+    if mark is not None and overwrite:
+        shutil.rmtree(folder)
+        mark = None
+    if mark is not None:
+        difference = first_difference(
+            {key: read_json(mark).get(key) for key in made.as_json()}, made.as_json()
+        )
+        if difference:
+            name, before, now = difference
+            raise Refusal(
+                f"made with another {name}",
+                where=folder,
+                expected=now,
+                found=before,
+                do="add --overwrite to make it again, or name another folder",
+            )
+        if mark.name == INFO:
+            log.event(f"{folder}: up to date")
+            return False
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / MAKING, made.as_json())
+    return True
+
+
+def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first key path at which two JSON values differ, with both values; None if they are the same."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            if found := first_difference(
+                before.get(key), now.get(key), f"{name}.{key}" if name else str(key)
+            ):
+                return found
+        return None
+    return None if before == now else (name, before, now)
+
+
+def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:
+    """Marks a folder as whole: hashes what is in it, writes `info.json`, drops `making.json`; returns the info."""
+    folder = Path(folder)
+    info = {
+        **read_json(folder / MAKING),
+        **plain(facts),
+        "fingerprint": folder_hash(folder),
+        "environment": log.environment(),
+    }
+    write_json(folder / INFO, info)
+    (folder / MAKING).unlink()
+    return info
+
+
+def read_info(folder: str | Path) -> dict[str, Any]:
+    """The `info.json` of a whole folder. Raises Refusal when the folder is absent or unfinished."""
+    folder = Path(folder)
+    if not (folder / INFO).exists():
+        state = (
+            "unfinished"
+            if (folder / MAKING).exists()
+            else "not made by kdasr"
+            if folder.exists()
+            else "absent"
+        )
+        raise Refusal(f"the folder is {state}", where=folder, expected=INFO, do="run the stage that makes it")
+    info: dict[str, Any] = read_json(folder / INFO)
+    return info
+
+
+def expect_same(what: str, expected: object, found: object, where: str | Path, do: str) -> None:
+    """Refuses a mismatch between what a folder says of itself and what its consumer holds."""
+    if expected != found:
+        raise Refusal(f"{what} does not match", where=where, expected=expected, found=found, do=do)

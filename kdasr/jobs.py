@@ -1,0 +1,132 @@
+"""Independent jobs side by side: features, ensemble members, alignment and decoding of parts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle  # between our own processes only; never from a file
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+V = TypeVar("V")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None) -> list[R]:
+    """Applies `job` to each item in up to `num_jobs` processes; results in the order of the items.
+
+    Args:
+        job: a module-level function (it travels to the processes by name).
+        items: arguments, one a job.
+        num_jobs: processes at most; 1 runs in this process.
+        threads: torch threads of each process; None shares the cores among the processes that run at once.
+
+    Raises:
+        Exception: what the first failed job raised; jobs not yet begun are dropped, those running are waited for.
+    """
+    if num_jobs <= 1 or len(items) <= 1:
+        return [job(item) for item in items]
+    workers = min(num_jobs, len(items))
+    share = threads or max(1, cores() // workers)
+    context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=(share,)) as pool:
+        futures: list[Future[bytes]] = [
+            pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items
+        ]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        return [pickle.loads(future.result()) for future in futures]
+
+
+def _call_packed(call: bytes) -> bytes:
+    """Calls (function, arguments); both ways tensors travel by value.
+
+    Left to itself torch 1.13 passes tensors between processes as shared memory, which was seen to reach the other side
+    with the content of an older tensor.
+    """
+    function, arguments = pickle.loads(call)
+    return pickle.dumps(function(*arguments))
+
+
+def _initialise(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed ends too (Linux), so that a restarted recipe is alone with its files."""
+    import ctypes
+    import signal
+
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    except (AttributeError, OSError):
+        return
+
+
+class Workers(Generic[T, R]):
+    """Processes that each keep the states of their items between calls, such as parts of a training set.
+
+    Item i lives in process i modulo `num_jobs`; results come in the order of the items whatever the number of
+    processes, so that sums over them are the same to the bit. A context manager.
+
+    Args:
+        make: a module-level function, item -> state.
+        items: arguments of `make`.
+        num_jobs: processes at most, at least one beside this one.
+    """
+
+    def __init__(self, make: Callable[[T], R], items: Sequence[T], num_jobs: int) -> None:
+        self.num_items = len(items)
+        workers = min(num_jobs, len(items))
+        context = multiprocessing.get_context("spawn")
+        share = max(1, cores() // max(1, workers))
+        self._pools = [
+            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share,))
+            for _ in range(workers)
+        ]
+        self._call(_make_state, [(number, make, item) for number, item in enumerate(items)])
+
+    def each(self, method: Callable[..., V], *arguments: object) -> list[V]:
+        """`method(state, *arguments)` for the state of every item, in the order of the items."""
+        return self._call(_use_state, [(number, method, arguments) for number in range(self.num_items)])
+
+    def _call(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        packed = [pickle.dumps((function, call)) for call in calls]
+        futures = [
+            self._pools[number % len(self._pools)].submit(_call_packed, call)
+            for number, call in enumerate(packed)
+        ]
+        return [pickle.loads(future.result()) for future in futures]
+
+    def __enter__(self) -> Workers[T, R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+
+_states: dict[int, Any] = {}
+
+
+def _make_state(number: int, make: Callable[[Any], Any], item: object) -> None:
+    _states[number] = make(item)
+
+
+def _use_state(number: int, method: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+    return method(_states[number], *arguments)

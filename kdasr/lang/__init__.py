@@ -1,0 +1,1 @@
+"""Language: lexicon, HMM topology, n-grams, training and decoding graphs."""

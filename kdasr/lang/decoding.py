@@ -1,0 +1,208 @@
+"""The decoding graph: lexicon and n-gram composed, determinised and minimised by kaldifst, expanded to HMM states.
+
+L o G is made at the phone level with disambiguation symbols (#0 on back-off arcs, #1... on homophones and prefixes),
+which become epsilons after determinisation and are removed before phones are expanded, while the graph is small.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdasr import fsa
+from kdasr.fsa import FINAL, Graph, make_graph
+from kdasr.lang.graph import expand_states
+from kdasr.lang.lexicon import Lexicon
+from kdasr.lang.topology import Topology, TransitionTable
+from kdasr.refusal import Refusal
+
+Arc = tuple[int, int, int, int, float]  # source, target, phone, word, cost
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """Options of the decoding graph.
+
+    Attributes:
+        determinize: merge common beginnings of words (a lexicon tree); off only to test that it changes no best path.
+        transition_scale: of transition log-probabilities (Kaldi's: 1).
+        self_loop_scale: of staying in a state against leaving it (Kaldi's: 0.1).
+    """
+
+    determinize: bool = True
+    transition_scale: float = 1.0
+    self_loop_scale: float = 0.1
+
+
+def decoding_graph(
+    lexicon: Lexicon, arpa: str | Path, topology: Topology, table: TransitionTable, options: GraphOptions
+) -> Graph:
+    """The state-level decoding graph of a lexicon and an ARPA n-gram.
+
+    Args:
+        lexicon: pronunciations; words that the n-gram lacks cannot be decoded.
+        arpa: n-gram file.
+        topology: HMMs of the phones.
+        table: numbering of transitions.
+        options: see there.
+
+    Raises:
+        Refusal: no word of the lexicon has a probability in the n-gram.
+    """
+    import kaldifst
+
+    grammar = _grammar(lexicon, arpa)
+    disambiguated, num_symbols = _disambiguate(lexicon)
+    first_symbol = len(lexicon.phones) + 1
+    words = _compiled(lexicon_arcs(lexicon, disambiguated, first_symbol, first_symbol + num_symbols), final=1)
+    kaldifst.arcsort(words, "olabel")
+    composed = kaldifst.compose(words, grammar)
+    if composed.start == -1:
+        raise Refusal(
+            "lexicon and n-gram have no word in common",
+            where=arpa,
+            do="use the same spelling and case in both",
+        )
+    composed = composed.copy() if not isinstance(composed, kaldifst.StdVectorFst) else composed
+    if options.determinize:
+        kaldifst.determinize_star(composed, use_log=True)
+        kaldifst.minimize_encoded(composed)
+    phones = _without_epsilons(_graph_of(composed, first_symbol, len(lexicon.words)), len(lexicon.words))
+    return expand_states(phones, topology, table)
+
+
+def lexicon_arcs(
+    lexicon: Lexicon, disambiguated: list[tuple[str, list[int]]], symbol_0: int, silence_symbol: int
+) -> list[Arc]:
+    """Arcs of L with optional silence, as Kaldi builds it: 0 start, 1 between words (final), 2 silence, 3 after silence.
+
+    Args:
+        lexicon: phones, words, silence.
+        disambiguated: (word, phone and disambiguation labels) of each pronunciation.
+        symbol_0: label of #0, which passes the n-gram's back-off arcs.
+        silence_symbol: label of the disambiguation symbol after optional silence.
+    """
+    silent = -math.log(lexicon.options.silence_probability)
+    spoken = -math.log(1 - lexicon.options.silence_probability)
+    silence = lexicon.phone_ids[lexicon.options.silence_phone]
+    arcs: list[Arc] = [
+        (0, 1, 0, 0, spoken),
+        (0, 3, silence, 0, silent),
+        (2, 3, silence, 0, 0.0),
+        (3, 1, silence_symbol, 0, 0.0),
+    ]
+    arcs.append((1, 1, symbol_0, len(lexicon.words) + 1, 0.0))
+    num_states = 4
+    for word, labels in disambiguated:
+        source, number = 1, lexicon.word_ids[word]
+        for label in labels[:-1]:
+            arcs.append((source, num_states, label, number, 0.0))
+            source, number, num_states = num_states, 0, num_states + 1
+        arcs += [(source, 1, labels[-1], number, spoken), (source, 2, labels[-1], number, silent)]
+    return arcs
+
+
+def _disambiguate(lexicon: Lexicon) -> tuple[list[tuple[str, list[int]]], int]:
+    """Labels of all pronunciations, made unlike each other and no prefix of another; and how many symbols that took."""
+    entries = [(word, variant) for word in lexicon.words for variant in lexicon.pronunciations[word]]
+    uses = Counter(variant for _, variant in entries)
+    prefixes = {variant[:length] for variant in uses for length in range(1, len(variant))}
+    taken: Counter[tuple[str, ...]] = Counter()
+    result, first = [], len(lexicon.phones) + 1
+    for word, variant in entries:
+        labels = [lexicon.phone_ids[phone] for phone in variant]
+        if uses[variant] > 1 or variant in prefixes:
+            taken[variant] += 1
+            labels.append(first + taken[variant])
+        result.append((word, labels))
+    return result, max(taken.values(), default=0) + 1
+
+
+def _grammar(lexicon: Lexicon, arpa: str | Path) -> Any:
+    """G: the n-gram as an acceptor of the lexicon's words, #0 on the input of back-off arcs."""
+    import kaldifst
+    import kaldilm
+
+    size = len(lexicon.words)
+    symbols = ["<eps>", *lexicon.words, "#0", "<s>", "</s>"]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "words.txt"
+        table.write_text(
+            "".join(f"{word} {number}\n" for number, word in enumerate(symbols)), encoding="utf-8"
+        )
+        text = kaldilm.arpa2fst(
+            str(arpa),
+            "",
+            disambig_symbol="#0",
+            read_symbol_table=str(table),
+            max_arpa_warnings=0,
+            ilabel_sort=True,
+        )
+    if not any(len(fields := line.split()) > 3 and 0 < int(fields[3]) <= size for line in text.splitlines()):
+        raise Refusal(
+            "no word of the n-gram is in the lexicon", where=arpa, do="use the same spelling and case in both"
+        )
+    grammar = kaldifst.compile(text)
+    kaldifst.arcsort(grammar, "ilabel")
+    return grammar
+
+
+def _compiled(arcs: list[Arc], final: int) -> Any:
+    import kaldifst
+
+    lines = [f"{source} {target} {phone} {word} {cost}" for source, target, phone, word, cost in sorted(arcs)]
+    return kaldifst.compile("\n".join([*lines, f"{final} 0"]) + "\n")
+
+
+def _graph_of(transducer: Any, first_symbol: int, num_words: int) -> Graph:
+    """The arrays of a kaldifst transducer; disambiguation symbols become epsilon, costs scores; the start becomes 0."""
+    fields = [line.split() for line in transducer.to_str().splitlines()]
+    start, final = (
+        int(fields[0][0]),
+        1 + max(int(state) for row in fields for state in (row[:2] if len(row) > 2 else row[:1])),
+    )
+    number = {start: 0, 0: start}
+    arcs = []
+    for row in fields:
+        source = number.get(int(row[0]), int(row[0]))
+        if len(row) <= 2:
+            arcs.append((source, final, FINAL, -float(row[1]) if len(row) == 2 else 0.0, 0))
+            continue
+        phone, word = int(row[2]), int(row[3])
+        score = -float(row[4]) if len(row) == 5 else 0.0
+        target = number.get(int(row[1]), int(row[1]))
+        arcs.append(
+            (source, target, phone if phone < first_symbol else 0, score, word if word <= num_words else 0)
+        )
+    return make_graph(arcs)
+
+
+def _without_epsilons(graph: Graph, num_words: int) -> Graph:
+    """Removes epsilon arcs; an arc that takes over the words of epsilons before it refers to a word sequence."""
+    k2 = fsa.k2()
+    removed = k2.connect(k2.remove_epsilon(fsa.fsa(graph)))
+    arcs = removed.arcs.values().numpy()
+    rows: dict[tuple[int, ...], int] = {(): 0, **{(word,): word for word in range(1, num_words + 1)}}
+    index = [rows.setdefault(tuple(sequence), len(rows)) for sequence in _sequences(removed.words)]
+    none = np.full(len(arcs), -1, np.int32)
+    score = np.ascontiguousarray(removed.scores.numpy(), np.float32)
+    return Graph(
+        *(np.ascontiguousarray(arcs[:, column]) for column in range(3)),
+        score,
+        np.array(index, np.int32),
+        none,
+        np.zeros_like(none),
+        tuple(list(rows)[num_words + 1 :]),
+    )
+
+
+def _sequences(words: Any) -> list[list[int]]:
+    """Word numbers of each arc, whether k2 made the attribute ragged or not."""
+    lists = words.tolist()
+    return [[word for word in (item if isinstance(item, list) else [item]) if word > 0] for item in lists]

@@ -1,0 +1,100 @@
+"""Logs: one line an event on stderr, metrics as JSON lines and TensorBoard curves, the environment's record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+T = TypeVar("T")
+RECORDED = ("torch", "k2", "lhotse", "numpy", "kaldifst", "kaldi-native-fbank", "kaldingram")
+
+
+def event(text: str) -> None:
+    """Prints one event with the time of day on stderr."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")  # in one piece: processes share the stream
+    sys.stderr.flush()
+
+
+def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """Iterates with a progress bar on a terminal, silently in a log."""
+    from tqdm import tqdm
+
+    return iter(tqdm(items, desc=title, total=total, disable=None, leave=False, file=sys.stderr))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as recorded in every `info.json`."""
+    import torch
+
+    import kdasr
+
+    versions = {"kdasr": kdasr.__version__, "python": platform.python_version()}
+    for name in RECORDED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+class Metrics:
+    """Numbers over time in `metrics.jsonl` and TensorBoard, cut back to `step` when a run resumes.
+
+    Args:
+        folder: where `metrics.jsonl` and `tensorboard/` are kept.
+        step: last step whose lines are kept; -1 starts anew.
+    """
+
+    def __init__(self, folder: str | Path, step: int = -1) -> None:
+        self.path = Path(folder) / "metrics.jsonl"
+        lines = read_metrics(self.path) if step >= 0 else []
+        kept = [line for line in lines if line["step"] <= step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self.step = step
+        self._writer: SummaryWriter | None = None
+
+    def write(self, step: int, values: Mapping[str, float | int | str]) -> None:
+        """Adds one line; numbers go to TensorBoard under their own names too."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step + 1)  # type: ignore[no-untyped-call]
+        for name, value in values.items():
+            if not isinstance(value, str):
+                self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Flushes the TensorBoard file."""
+        if self._writer is not None:
+            self._writer.close()  # type: ignore[no-untyped-call]
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`; a last line cut off by a kill is dropped."""
+    lines: list[dict[str, Any]] = []
+    if not Path(path).exists():
+        return lines
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines

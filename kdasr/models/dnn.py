@@ -1,0 +1,72 @@
+"""The fully connected net of ReLU units: the acoustic model of section 4 and the image nets of section 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdasr.models import Model
+from kdasr.models.dropout import Dropout
+
+
+@dataclass(frozen=True)
+class DnnOptions:
+    """Architecture; the paper's speech net (section 4) has 8 x 2560, its image nets (section 3) 2 x 800 and 2 x 1200."""
+
+    layers: int = 4  # hidden layers
+    width: int = 512  # units a layer
+
+    def __post_init__(self) -> None:
+        if self.layers < 0 or self.width < 1:
+            raise ValueError(f"no net has {self.layers} hidden layers of {self.width} units")
+
+
+class Dnn(Model):
+    """Normalised inputs, hidden ReLU layers, and a linear layer of logits.
+
+    Args:
+        options: depth and width.
+        input_shape: shape of one input; D is the number of its elements.
+        num_classes: S.
+    """
+
+    name, OPTIONS = "dnn", DnnOptions
+
+    def __init__(self, options: DnnOptions, input_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__(options, input_shape, num_classes)
+        dim = torch.Size(input_shape).numel()
+        widths = [dim, *[options.width] * options.layers, num_classes]
+        self.linear = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths[:-1], widths[1:], strict=True))
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He et al. 2015: variance 2 / fan-in keeps the size of activations through any number of ReLU layers."""
+        for layer in self.linear:
+            assert isinstance(layer, nn.Linear)
+            gain = 1.0 if layer is self.linear[-1] else 2.0
+            nn.init.normal_(layer.weight, std=(gain / layer.in_features) ** 0.5)
+            nn.init.zeros_(layer.bias)
+
+    def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Takes the training inputs' mean and standard deviation; an input that never varies is passed on as 0."""
+        self.mean.copy_(mean.flatten())
+        varies = deviation.flatten() > 1e-4
+        self.scale.copy_(torch.where(varies, 1 / deviation.flatten().clamp_min(1e-4), torch.zeros(())))
+
+    def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """Logits (B, S), in the dtype of the weights, of inputs (B, *input_shape) float32."""
+        h = torch.addcmul(-self.mean * self.scale, x.flatten(1), self.scale)
+        h = h.to(self.linear[0].weight.dtype)
+        h = dropout.on_input(h) if dropout else h
+        for layer in self.linear[:-1]:
+            z = F.linear(h, layer.weight, layer.bias)
+            h = dropout.relu(z) if dropout else torch.relu(z)
+        output = self.linear[-1]
+        return F.linear(h, output.weight, output.bias)

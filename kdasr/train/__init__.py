@@ -1,0 +1,1 @@
+"""Training: one loop for hard labels and soft targets, exact resume, accuracy."""

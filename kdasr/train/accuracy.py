@@ -1,0 +1,80 @@
+"""Frame accuracy, with and without silence, and cross-entropy with the hard labels at T = 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdasr.data.examples import Examples
+
+BATCH = 2048  # examples scored at once
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model knows the labels of a set."""
+
+    num_frames: int
+    accuracy: float  # share of the frames whose most probable class is the label
+    accuracy_without_silence: float  # the same, of the frames whose label is not background
+    cross_entropy: float  # nats a frame, at T = 1
+
+    def __str__(self) -> str:
+        return (
+            f"frame accuracy {100 * self.accuracy:.2f} % ({100 * self.accuracy_without_silence:.2f} % without silence), "
+            f"cross-entropy {self.cross_entropy:.4f}, {self.num_frames} frames"
+        )
+
+
+class Tally:
+    """Counts up a score batch by batch.
+
+    Args:
+        background: classes left out of the second accuracy.
+    """
+
+    def __init__(self, background: Sequence[int] = ()) -> None:
+        self.background = torch.tensor(background, dtype=torch.int64)
+        self.frames, self.right, self.foreground, self.foreground_right, self.loss = 0, 0, 0, 0, 0.0
+
+    def add(self, log_posteriors: Tensor, labels: Tensor) -> None:
+        """Adds a batch: (B, S) float32 log posteriors (or logits), (B,) labels."""
+        right = log_posteriors.argmax(1) == labels
+        speech = ~torch.isin(labels, self.background.to(labels.device))
+        self.frames, self.right = self.frames + len(labels), self.right + int(right.sum())
+        self.foreground += int(speech.sum())
+        self.foreground_right += int((right & speech).sum())
+        self.loss += float(F.cross_entropy(log_posteriors.float(), labels, reduction="sum"))
+
+    def score(self) -> Score:
+        """What was counted."""
+        frames, foreground = max(1, self.frames), max(1, self.foreground)
+        return Score(self.frames, self.right / frames, self.foreground_right / foreground, self.loss / frames)
+
+
+def in_order(examples: Examples, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of all examples, first to last, on a device."""
+    for index in torch.arange(len(examples)).split(BATCH):
+        x, y = examples.batch(index)
+        yield x.to(device), y.to(device)
+
+
+@torch.no_grad()
+def evaluate(
+    logits: Callable[[Tensor], Tensor], examples: Examples, device: torch.device | str = "cpu"
+) -> Score:
+    """The score of one model.
+
+    Args:
+        logits: inputs (B, ...) to logits or log posteriors (B, S).
+        examples: the set.
+        device: where `logits` computes.
+    """
+    tally = Tally(examples.background)
+    for x, y in in_order(examples, device):
+        tally.add(logits(x), y)
+    return tally.score()

@@ -1,0 +1,148 @@
+"""One trained model, one folder: from features and alignment to weights, priors and `info.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from kdasr import io, jobs, log, models
+from kdasr.data.examples import Examples
+from kdasr.data.frames import FrameSource
+from kdasr.models import Model
+from kdasr.models.dnn import DnnOptions
+from kdasr.train import checkpoint
+from kdasr.train.accuracy import BATCH, evaluate
+from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
+
+PRIOR_FRAMES = 100_000  # examples at most that the mean posterior is taken over
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One model to train on hard labels; travels to a worker process."""
+
+    folder: Path
+    source: FrameSource
+    dev: FrameSource | None
+    train: TrainOptions
+    dnn: DnnOptions
+    threads: int = 0
+    overwrite: bool = False
+
+    @property
+    def made(self) -> io.Made:
+        """What makes the folder."""
+        return io.Made(
+            "train",
+            {"train": self.train, "dnn": self.dnn, "frames": self.source.options},
+            inputs(self.source, self.dev),
+        )
+
+
+def inputs(source: FrameSource, dev: FrameSource | None) -> dict[str, str]:
+    """Fingerprints of training and development set, by name."""
+    held_out = {f"dev_{name}": value for name, value in dev.fingerprints().items()} if dev else {}
+    return {**source.fingerprints(), **held_out}
+
+
+def train_model(job: TrainJob) -> dict[str, Any]:
+    """Trains one model into its folder, or goes on with it; returns its info."""
+    if io.begin(job.folder, job.made, job.overwrite):
+        fit(job.folder, job.source, job.dev, job.train, job.dnn, lambda examples: hard_labels, job.threads)
+    return io.read_info(job.folder)
+
+
+def fit(
+    folder: Path,
+    source: FrameSource,
+    dev: FrameSource | None,
+    options: TrainOptions,
+    dnn: DnnOptions,
+    objective: Callable[[Examples], Objective],
+    threads: int,
+    **facts: Any,
+) -> None:
+    """Trains a model in a folder that has begun and finishes it.
+
+    Args:
+        folder: the model's.
+        source: training set.
+        dev: development set or None.
+        options: how to train; its seed is the model's.
+        dnn: architecture.
+        objective: makes the loss from the opened training set.
+        threads: torch threads; 0 for all cores.
+        facts: what else `info.json` shall say.
+    """
+    with _threads(options.threads or threads or jobs.cores()):
+        examples, held_out = source.open(), dev.open() if dev else None
+        checkpoint.seed_everything(options.seed)
+        model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
+        model.set_normalisation(*examples.statistics())
+        trainer = Trainer(folder, model, examples, held_out, objective(examples), options)
+        model = trainer.run().cpu()
+        models.save(folder / "model.safetensors", model)
+        io.save_tensors(folder / "priors.safetensors", priors(model, examples, trainer.pool))
+        score = asdict(evaluate(model, held_out)) if held_out else None
+    about = {"model": model.describe(), **examples.facts(), "labelling": examples.labelling}
+    io.finish(
+        folder,
+        **about,
+        seed=options.seed,
+        num_examples=len(trainer.pool),
+        steps=trainer.step,
+        dev=score,
+        **facts,
+    )
+    (folder / checkpoint.NAME).unlink(missing_ok=True)
+    log.event(f"{folder}: finished")
+
+
+@torch.no_grad()
+def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What a decoder divides posteriors by: `counts` (S,) of the training labels, `mean_posterior` (S,) of the model."""
+    sample = pool[:: -(-len(pool) // PRIOR_FRAMES)]
+    total = torch.zeros(examples.num_classes, dtype=torch.float64)
+    for index in sample.split(BATCH):
+        total += F.softmax(model(examples.batch(index)[0]), dim=1).sum(0)
+    return {"counts": examples.label_counts(pool), "mean_posterior": (total / len(sample)).float()}
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[dict[str, Any]]:
+    """Trains the members of an ensemble, which differ by seed alone (section 4), each in `member-<seed>`.
+
+    Args:
+        job: the settings of all; its folder holds the members'.
+        seeds: one a member.
+        num_jobs: processes at most.
+
+    Returns:
+        The members' infos, in the order of the seeds.
+    """
+    share = threads_each(num_jobs, len(seeds))
+    members = [
+        replace(job, folder=job.folder / f"member-{seed}", train=replace(job.train, seed=seed), threads=share)
+        for seed in seeds
+    ]
+    return jobs.run(train_model, members, num_jobs, share)
+
+
+def threads_each(num_jobs: int, num_models: int) -> int:
+    """Threads of each of the models that train at once; the same however many are still to train, so results are too."""
+    return max(1, jobs.cores() // max(1, min(num_jobs, num_models)))

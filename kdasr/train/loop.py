@@ -1,0 +1,317 @@
+"""The training loop of every model: hard labels or soft targets, checkpoints, exact resume, metrics."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdasr import io, log
+from kdasr.data.examples import Examples, Sampler
+from kdasr.models import Model
+from kdasr.models.dropout import Dropout
+from kdasr.refusal import Refusal, unknown_name
+from kdasr.train import checkpoint, optim, precision
+from kdasr.train.accuracy import Score, evaluate
+
+SELECTIONS = ("last", "best_dev")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a model is trained; baseline, members and student each have their own values."""
+
+    seed: int = 0  # of initial weights, order of examples and dropout
+    epochs: int = 10
+    batch_size: int = 256  # frames
+    optimizer: str = "sgd"  # sgd (Nesterov) or adam
+    learning_rate: float = 0.05  # peak
+    momentum: float = 0.9  # of sgd
+    schedule: str = "linear"  # linear (to zero) or halving (when dev cross-entropy stops falling)
+    warmup: float = 0.0  # epochs during which the learning rate rises from 0
+    dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
+    input_dropout: float = 0.0  # share of inputs, 0 to 1
+    max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
+    clip: float = 5.0  # largest norm of the gradient; 0: none
+    fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
+    select: str = "last"  # last, or best_dev: the weights of the epoch with the best dev frame accuracy
+    precision: str = "auto"  # auto (bf16 where the hardware has it), bf16, fp32
+    device: str = "auto"  # auto (cuda where there is one), cpu, cuda, cuda:1
+    threads: int = 0  # of each process; 0: the cores, shared among the processes that run at once
+    log_steps: int = 100  # steps between training lines
+    checkpoint_seconds: float = 30.0
+    checkpoint_steps: int = 0  # 0: by time alone
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
+            raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
+        if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
+            raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
+
+
+class Objective(Protocol):
+    """What training minimises."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, index: Tensor, inputs: Tensor) -> Tensor:
+        """Mean loss a frame, a scalar.
+
+        Args:
+            logits: (B, S) float32.
+            labels: (B,) int64.
+            index: numbers of the examples, (B,) int64, on the CPU.
+            inputs: (B, ...) float32, as the model got them.
+        """
+
+
+def hard_labels(logits: Tensor, labels: Tensor, index: Tensor, inputs: Tensor) -> Tensor:
+    """Cross-entropy with the hard labels at T = 1."""
+    return F.cross_entropy(logits, labels)
+
+
+class Trainer:
+    """Trains one model in its folder; created again on the same folder it goes on from the last checkpoint.
+
+    Args:
+        folder: where checkpoint, metrics and TensorBoard curves are kept.
+        model: float32, on the CPU, initialised and normalised.
+        examples: the training set.
+        dev: the development set, scored after each epoch; None if there is none.
+        objective: the loss.
+        options: how to train.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Model,
+        examples: Examples,
+        dev: Examples | None,
+        objective: Objective,
+        options: TrainOptions,
+    ) -> None:
+        precision.keep_freed_memory()
+        self.folder, self.examples, self.dev, self.objective, self.options = (
+            folder,
+            examples,
+            dev,
+            objective,
+            options,
+        )
+        self.device = precision.compute_device(options.device)
+        self.model = model.to(self.device)
+        self.weights = optim.Weights(self.model, precision.compute_dtype(options.precision, self.device))
+        self.optimizer = optim.optimizer(
+            options.optimizer, self.weights, options.momentum, options.clip, options.max_norm
+        )
+        self.dropout = Dropout(options.dropout, options.input_dropout, options.seed)
+        self.pool = examples.pool(options.fraction, options.seed)
+        self.sampler = Sampler(self.pool, options.batch_size, options.seed)
+        epoch = self.sampler.batches_per_epoch
+        self.total_steps = options.epochs * epoch
+        self.schedule = optim.schedule(
+            options.schedule, options.learning_rate, self.total_steps, round(options.warmup * epoch)
+        )
+        self.step = 0
+        self.lately, self.this_epoch = Running(), Running()
+        self.best: dict[str, Tensor] = {}
+        self.best_accuracy = -1.0
+        self._check()
+
+    def _check(self) -> None:
+        if self.options.select not in SELECTIONS:
+            raise unknown_name("selection", self.options.select, SELECTIONS, "train.select")
+        wants_dev = (
+            "halving"
+            if self.options.schedule == "halving"
+            else "best_dev"
+            if self.options.select == "best_dev"
+            else None
+        )
+        if wants_dev and self.dev is None:
+            raise Refusal(
+                f"{wants_dev} wants a development set",
+                where=self.folder,
+                do="name --dev-features and --dev-ali",
+            )
+        if self.dev is not None:
+            io.expect_same(
+                "the development set's labelling",
+                self.examples.labelling,
+                self.dev.labelling,
+                self.folder,
+                "align both with one model",
+            )
+
+    def run(self) -> Model:
+        """Trains to the end; returns the model with the weights that `select` chooses, on its device."""
+        self._resume()
+        metrics = log.Metrics(self.folder, self.step if self.step else -1)
+        saved = began = time.monotonic()
+        while self.step < self.total_steps:
+            self._train_step()
+            if self.step % self.options.log_steps == 0:
+                metrics.write(
+                    self.step,
+                    {
+                        "epoch": self.epoch,
+                        **self.lately.line(time.monotonic() - began),
+                        "learning_rate": self.rate,
+                    },
+                )
+                self.lately, began = Running(), time.monotonic()
+            if self.step % self.sampler.batches_per_epoch == 0:
+                self._end_epoch(metrics)
+            if self._due(saved):
+                self._save()
+                saved = time.monotonic()
+        self._save()
+        metrics.close()
+        if self.best:
+            self.model.load_state_dict(self.best)
+        return self.model
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that the last step belonged to, from 1."""
+        return -(-self.step // self.sampler.batches_per_epoch)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last step."""
+        return self.schedule.rate(self.step - 1)
+
+    def _train_step(self) -> None:
+        index = self.sampler.next()
+        x, y = self.examples.batch(index)
+        x, y = x.to(self.device), y.to(self.device)
+        logits = self.weights.computing(x, self.dropout).float()
+        loss = self.objective(logits, y, index, x)
+        loss.backward()
+        norm, value = float(self.weights.take_gradient()), float(loss.detach())
+        rate = self.schedule.rate(self.step)
+        if not (math.isfinite(norm) and math.isfinite(value)):
+            raise self._diverged(index, x, value, norm, rate)
+        self.optimizer.step(rate, norm)
+        self.step += 1
+        right = int((logits.detach().argmax(1) == y).sum())
+        for running in (self.lately, self.this_epoch):
+            running.add(len(y), value, right, norm)
+
+    def _diverged(self, index: Tensor, x: Tensor, loss: float, norm: float, rate: float) -> Refusal:
+        names = self.examples.names(index)
+        named = ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
+        bad = int((~torch.isfinite(x)).sum())
+        values = (
+            f"{bad} inputs that are not finite"
+            if bad
+            else f"inputs from {float(x.min()):.4g} to {float(x.max()):.4g}"
+        )
+        found = f"loss {loss:.4g}, gradient norm {norm:.4g}, learning rate {rate:.4g}, {values}, in {named}"
+        do = "mend these features" if bad else "lower the learning rate, or set clip"
+        return Refusal(
+            f"training diverged at step {self.step}",
+            where=self.folder,
+            found=found,
+            do=f"{do}; the last checkpoint is kept",
+        )
+
+    def _end_epoch(self, metrics: log.Metrics) -> None:
+        line: dict[str, float | int | str] = {
+            "epoch": self.epoch,
+            **self.this_epoch.line(None),
+            "learning_rate": self.rate,
+        }
+        text = f"loss {line['loss']:.4f}, accuracy {100 * float(line['accuracy']):.2f} %"
+        cross_entropy = None
+        if self.dev is not None:
+            score = self._score(self.dev)
+            cross_entropy = score.cross_entropy
+            line.update({f"dev_{name}": value for name, value in asdict(score).items()})
+            text += f"; dev: {score}"
+            if self.options.select == "best_dev" and score.accuracy > self.best_accuracy:
+                self.best_accuracy = score.accuracy
+                self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.schedule.epoch_end(cross_entropy)
+        metrics.write(self.step, line)
+        log.event(f"{self.folder}: epoch {self.epoch} of {self.options.epochs}: {text}")
+        self.this_epoch = Running()
+
+    def _score(self, examples: Examples) -> Score:
+        computing = self.weights.computing
+        return evaluate(lambda x: computing(x).float(), examples, self.device)
+
+    def _due(self, saved: float) -> bool:
+        by_step = self.options.checkpoint_steps and self.step % self.options.checkpoint_steps == 0
+        return bool(by_step) or time.monotonic() - saved > self.options.checkpoint_seconds
+
+    def _save(self) -> None:
+        tensors = {"weights": self.model.state_dict(), "optimizer": self.optimizer.state(), "best": self.best}
+        state = {
+            "model": self.model.describe(),
+            "options": self.options,
+            "step": self.step,
+            "sampler": self.sampler.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "dropout": self.dropout.state_dict(),
+            "running": [self.lately, self.this_epoch],
+            "best_accuracy": self.best_accuracy,
+        }
+        checkpoint.save(self.folder / checkpoint.NAME, tensors, state)
+
+    def _resume(self) -> None:
+        path = self.folder / checkpoint.NAME
+        if not path.exists():
+            return
+        tensors, state = checkpoint.load(path)
+        for what, own in (("model", self.model.describe()), ("options", self.options)):
+            difference = io.first_difference(state.get(what), io.plain(own), what)
+            if difference:
+                name, found, expected = difference
+                raise Refusal(
+                    f"a checkpoint of another {name}",
+                    where=path,
+                    expected=expected,
+                    found=found,
+                    do="add --overwrite",
+                )
+        checkpoint.restore(tensors["weights"], self.model.state_dict(), path)
+        checkpoint.restore(tensors["optimizer"], self.optimizer.state(), path)
+        self.weights.refresh()
+        self.best = {name: tensor.to(self.device) for name, tensor in tensors.get("best", {}).items()}
+        self.best_accuracy, self.step = state["best_accuracy"], state["step"]
+        self.sampler.load_state_dict(state["sampler"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.dropout.load_state_dict(state["dropout"])
+        self.lately, self.this_epoch = (Running(**running) for running in state["running"])
+        log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
+
+
+@dataclass
+class Running:
+    """Sums over some steps of training."""
+
+    steps: int = 0
+    frames: int = 0
+    loss: float = 0.0
+    right: int = 0
+    norm: float = 0.0
+
+    def add(self, frames: int, loss: float, right: int, norm: float) -> None:
+        """Adds a step: frames, mean loss a frame, frames right, gradient norm."""
+        self.steps, self.frames = self.steps + 1, self.frames + frames
+        self.loss, self.right, self.norm = self.loss + loss * frames, self.right + right, self.norm + norm
+
+    def line(self, seconds: float | None) -> dict[str, float]:
+        """Means a frame, and frames a second."""
+        values = {
+            "loss": self.loss / self.frames,
+            "accuracy": self.right / self.frames,
+            "gradient_norm": self.norm / self.steps,
+        }
+        return {**values, "frames_per_second": self.frames / seconds} if seconds else values

@@ -1,0 +1,46 @@
+"""Arithmetic of training: bfloat16 where the processor multiplies it, and memory that is kept between steps."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from kdasr.refusal import unknown_name
+
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of matrix products: `auto` takes bf16 where the hardware has it. Weights stay in float32 beside it."""
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS, "train.precision")
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def compute_device(device: str) -> torch.device:
+    """`auto` is the first CUDA device, or the processor."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Makes glibc keep what tensors free; giving it back costs page faults that double the time of a small step."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no mapping for a large block
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no trimming of the heap
+    except (OSError, AttributeError):  # another C library
+        return

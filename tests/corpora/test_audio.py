@@ -1,0 +1,104 @@
+"""All file kinds give the same samples; damaged files are told apart from whole ones."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+soundfile = pytest.importorskip("soundfile")
+
+from kdasr.corpora import audio  # noqa: E402
+
+SAMPLES = np.array([0, 1, -1, 256, -257, 12345, -32768, 32767] * 500, np.int16)
+
+
+def sphere(
+    path: Path, samples: np.ndarray, order: str = "01", promised: int | None = None, coding: str = "pcm"
+) -> Path:
+    """A NIST SPHERE file as the public archive holds them: 1024 bytes of header, then 16-bit samples."""
+    fields = (
+        "NIST_1A\n   1024\n"
+        "database_id -s3 AN4\n"
+        "channel_count -i 1\n"
+        f"sample_count -i {len(samples) if promised is None else promised}\n"
+        "sample_rate -i 16000\n"
+        "sample_n_bytes -i 2\n"
+        f"sample_byte_format -s2 {order}\n"
+        "sample_sig_bits -i 16\n"
+        f"sample_coding -s{len(coding)} {coding}\n"
+        "end_head\n"
+    )
+    data = samples.astype("<i2" if order == "01" else ">i2").tobytes()
+    path.write_bytes(fields.encode().ljust(1024) + data)
+    return path
+
+
+def write(path: Path, kind: str) -> Path:
+    if kind == "sph-little":
+        return sphere(path.with_suffix(".sph"), SAMPLES, "01")
+    if kind == "sph-big":
+        return sphere(path.with_suffix(".sph"), SAMPLES, "10")
+    path = path.with_suffix(f".{kind}")
+    if kind == "raw":
+        path.write_bytes(SAMPLES.astype(">i2").tobytes())
+    else:
+        soundfile.write(path, SAMPLES, 16000, subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["sph-little", "sph-big", "raw", "wav", "flac"])
+def test_every_kind_of_file_gives_the_same_samples(tmp_path, kind):
+    samples, rate = audio.read(write(tmp_path / "an1-fabc-b", kind))
+    assert rate == 16000
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, SAMPLES[None].astype(np.float32) / 32768)
+
+
+def test_flac_written_reads_back_bit_for_bit(tmp_path):
+    audio.write_flac(tmp_path / "x.part", SAMPLES.astype(np.float32) / 32768, 16000)
+    (tmp_path / "x.part").rename(tmp_path / "x.flac")
+    np.testing.assert_array_equal(audio.read(tmp_path / "x.flac")[0][0] * 32768, SAMPLES)
+
+
+@pytest.mark.parametrize("kind", ["sph-little", "raw", "wav", "flac"])
+def test_a_truncated_file_is_unreadable(tmp_path, kind):
+    path = write(tmp_path / "an1-fabc-b", kind)
+    path.write_bytes(path.read_bytes()[:-1001])
+    with pytest.raises(audio.UnreadableAudio, match="truncated|cannot be read"):
+        audio.read(path)
+
+
+def test_a_truncated_wav_says_how_much_is_missing(tmp_path):
+    path = write(tmp_path / "an1-fabc-b", "wav")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(audio.UnreadableAudio, match="expected 4000 samples, found 3500"):
+        audio.read(path)
+
+
+def test_a_wav_of_unknown_length_is_read_whole(tmp_path):
+    path = write(tmp_path / "an1-fabc-b", "wav")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.find(b"data") + 4, 0xFFFFFFFF)
+    path.write_bytes(data)
+    assert audio.read(path)[0].shape == (1, 4000)
+
+
+def test_a_file_of_another_kind_is_unreadable(tmp_path):
+    path = tmp_path / "an1-fabc-b.wav"
+    path.write_text("this is no audio")
+    with pytest.raises(audio.UnreadableAudio, match="the audio cannot be read"):
+        audio.read(path)
+
+
+def test_a_compressed_sphere_file_is_unreadable_not_noise(tmp_path):
+    path = sphere(tmp_path / "an1-fabc-b.sph", SAMPLES, coding="pcm,embedded-shorten-v2.00")
+    with pytest.raises(audio.UnreadableAudio, match="the audio cannot be read"):
+        audio.read(path)
+
+
+def test_an_absent_file_is_unreadable(tmp_path):
+    with pytest.raises(audio.UnreadableAudio, match="no such audio file"):
+        audio.read(tmp_path / "an1-fabc-b.wav")

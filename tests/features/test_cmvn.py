@@ -1,0 +1,77 @@
+"""Normalised features have mean 0 and deviation 1: over all, or over each speaker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kdasr import io
+from kdasr.data.table import FrameTable, FrameTableWriter
+from kdasr.features import cmvn
+from kdasr.refusal import Refusal
+
+
+def table(folder, utterances):
+    io.begin(folder, io.Made("test", {}))
+    writer = FrameTableWriter(folder, shard_bytes=2000)
+    for id, speaker, frames in utterances:
+        writer.add(id, speaker, frames)
+    writer.close()
+    io.finish(folder)
+    return FrameTable(folder)
+
+
+@pytest.fixture
+def utterances():
+    generator = np.random.default_rng(0)
+    return [
+        (f"u{number}", speaker, generator.normal(offset, scale, (40, 5)).astype(np.float16))
+        for number, (speaker, offset, scale) in enumerate(
+            [("a", 5, 1), ("b", -3, 4), ("a", 6, 2), ("b", 0, 3)]
+        )
+    ]
+
+
+def test_global(tmp_path, utterances):
+    found = table(tmp_path / "t", utterances)
+    stats = cmvn.global_stats(found)
+    everything = np.concatenate([frames for _, _, frames in utterances]).astype(np.float64)
+    assert stats.count == 160
+    np.testing.assert_allclose(stats.mean, everything.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(stats.deviation, everything.std(0), rtol=1e-9)
+    normal = stats.apply(everything)
+    assert normal.dtype == np.float32
+    np.testing.assert_allclose(normal.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(normal.std(0), 1, atol=1e-5)
+
+
+def test_of_some_utterances(tmp_path, utterances):
+    stats = cmvn.global_stats(table(tmp_path / "t", utterances), ["u1"])
+    np.testing.assert_allclose(stats.mean, utterances[1][2].astype(np.float64).mean(0))
+
+
+def test_per_speaker(tmp_path, utterances):
+    stats = cmvn.speaker_stats(table(tmp_path / "t", utterances))
+    assert set(stats) == {"a", "b"}
+    for speaker in stats:
+        mine = np.concatenate([frames for _, name, frames in utterances if name == speaker])
+        normal = stats[speaker].apply(mine)
+        np.testing.assert_allclose(normal.mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(normal.std(0), 1, atol=1e-5)
+
+
+def test_the_mean_alone(utterances):
+    frames = utterances[0][2]
+    centred = cmvn.Stats.of(frames).apply(frames, variance=False)
+    np.testing.assert_allclose(centred.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(centred.std(0), frames.astype(np.float64).std(0), rtol=1e-4)
+
+
+def test_a_constant_coefficient_stays_finite():
+    frames = np.full((10, 2), 7.0, np.float32)
+    np.testing.assert_array_equal(cmvn.Stats.of(frames).apply(frames), 0)
+
+
+def test_no_frames_are_refused(tmp_path, utterances):
+    with pytest.raises(Refusal, match="no frames to normalise by"):
+        cmvn.global_stats(table(tmp_path / "t", utterances), [])
