@@ -37,8 +37,9 @@ def resolve(
     """
     known = {section, *sections}
     tree = OmegaConf.structured(options)
+    types = {field.name: field.type for field in fields(options)}  # type: ignore[arg-type]  # a dataclass
     if conf is not None:
-        tree = _merge(tree, _section(Path(conf), section, known), str(conf), section)
+        tree = _merge(tree, _section(Path(conf), section, known), str(conf), section, types)
     for override in overrides:
         name, separator, value = override.partition("=")
         head, dot, key = name.partition(".")
@@ -47,7 +48,7 @@ def resolve(
         if head not in known:
             raise unknown_name("section", head, known, f"--set {override}")
         if head == section:
-            tree = _merge(tree, {key: yaml.safe_load(value)}, f"--set {override}", section)
+            tree = _merge(tree, {key: _value(value, override)}, f"--set {override}", section, types)
     try:
         resolved: T = OmegaConf.to_object(tree)  # type: ignore[assignment]
     except ValueError as error:  # raised by __post_init__ checks
@@ -58,9 +59,9 @@ def resolve(
 def _section(conf: Path, section: str, known: Collection[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(conf.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise Refusal("no such file", where=conf, do="name a YAML file with --conf") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Refusal("not a YAML file", where=conf, found=" ".join(str(error).split())) from None
     if not isinstance(content, dict):
         raise Refusal(
@@ -78,19 +79,24 @@ def _section(conf: Path, section: str, known: Collection[str]) -> dict[str, Any]
     return values
 
 
-def _merge(tree: DictConfig, values: dict[str, Any], where: str, section: str) -> DictConfig:
-    names = [field.name for field in fields(OmegaConf.get_type(tree))]
+def _value(text: str, override: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise Refusal("not a YAML value", where=f"--set {override}", found=" ".join(str(error).split())) from None
+
+
+def _merge(tree: DictConfig, values: dict[str, Any], where: str, section: str, types: dict[str, Any]) -> DictConfig:
     for name, value in values.items():
-        if name not in names:
-            raise unknown_name(f"option of {section}", name, names, where)
+        if name not in types:
+            raise unknown_name(f"option of {section}", str(name), types, where)
         try:
             tree = OmegaConf.merge(tree, {name: value})  # type: ignore[assignment]
         except OmegaConfBaseException as error:
-            wanted = next(field.type for field in fields(OmegaConf.get_type(tree)) if field.name == name)
             raise Refusal(
                 f"{section}.{name} has the wrong type",
                 where=where,
-                expected=wanted,
+                expected=types[name],
                 found=f"{value!r}",
                 do=str(error).splitlines()[0],
             ) from None

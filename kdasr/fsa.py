@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ class Graph:
         """Number of states, the final one included."""
         return int(self.target.max()) + 1
 
+    @property
+    def max_label(self) -> int:
+        """Largest label: at the state level at most the number of pdfs."""
+        return int(self.label.max())
+
     def __len__(self) -> int:
         return len(self.source)
 
@@ -64,16 +70,30 @@ ARRAYS = tuple(field.name for field in fields(Graph) if field.name != "word_sequ
 
 
 def make_graph(arcs: Sequence[tuple[int, int, int, float, int]]) -> Graph:
-    """A phone-level graph of (source, target, phone, score, words) rows in any order."""
+    """A phone-level graph of (source, target, phone, score, words) rows in any order.
+
+    Raises:
+        ValueError: there are no arcs.
+    """
+    if not arcs:
+        raise ValueError("a graph needs arcs")
     source, target, label, score, words = (np.array(column) for column in zip(*sorted(arcs), strict=True))
-    none = np.full(len(arcs), -1, np.int32)
-    return Graph(
-        *(column.astype(np.int32) for column in (source, target, label)),
-        score.astype(np.float32),
-        words.astype(np.int32),
-        none,
-        np.zeros_like(none),
-    )
+    return phone_graph(source, target, label, score, words)
+
+
+def phone_graph(
+    source: np.ndarray,
+    target: np.ndarray,
+    label: np.ndarray,
+    score: np.ndarray,
+    words: np.ndarray,
+    word_sequences: tuple[tuple[int, ...], ...] = (),
+) -> Graph:
+    """A phone-level graph, none of whose arcs has a transition yet, of columns `(num_arcs,)` sorted by source."""
+    source, target, label, words = (np.ascontiguousarray(column, np.int32) for column in (source, target, label, words))
+    none = np.full(len(source), -1, np.int32)
+    score = np.ascontiguousarray(score, np.float32)
+    return Graph(source, target, label, score, words, none, np.zeros_like(none), word_sequences)
 
 
 def write_graph(path: str | Path, graph: Graph, **facts: object) -> None:
@@ -83,10 +103,19 @@ def write_graph(path: str | Path, graph: Graph, **facts: object) -> None:
 
 
 def read_graph(path: str | Path) -> Graph:
-    """Reads what `write_graph` wrote."""
+    """Reads what `write_graph` wrote. Raises Refusal if the file is absent, damaged or no graph."""
     tensors, metadata = io.load_tensors(path)
+    missing = [name for name in ARRAYS if name not in tensors]
+    if missing or "word_sequences" not in (metadata or {}):
+        raise Refusal(
+            "not a graph",
+            where=path,
+            expected=f"tensors {', '.join(ARRAYS)}",
+            found=", ".join(tensors) or "none",
+            do="name a folder made by kdasr graph",
+        )
     sequences = tuple(tuple(sequence) for sequence in metadata["word_sequences"])
-    return Graph(*(tensors[name].numpy() for name in ARRAYS), word_sequences=sequences)
+    return Graph(**{name: tensors[name].numpy() for name in ARRAYS}, word_sequences=sequences)
 
 
 def k2() -> Any:
@@ -105,7 +134,10 @@ def k2() -> Any:
 
 
 def fsa(graph: Graph) -> Any:
-    """A k2 Fsa of a graph sorted by source and label, with integer attributes `words`, `transition`, `phone_start`."""
+    """A k2 Fsa of a graph, with integer attributes `words`, `transition`, `phone_start`.
+
+    For a search the arcs must be sorted by label within a state, as `expand_states` leaves them.
+    """
     bits = np.ascontiguousarray(graph.score, np.float32).view(np.int32)
     arcs = torch.from_numpy(np.stack([graph.source, graph.target, graph.label, bits], axis=1))
     result = k2().Fsa(arcs)
@@ -115,12 +147,15 @@ def fsa(graph: Graph) -> Any:
 
 
 def stack(fsas: Sequence[Any]) -> Any:
-    """One FsaVec of several Fsas, arc-sorted."""
+    """One FsaVec of several Fsas."""
     return k2().create_fsa_vec(list(fsas))
 
 
 def dense(log_likelihoods: Sequence[torch.Tensor]) -> Any:
-    """A DenseFsaVec of log-likelihoods `(T, num_pdfs)`, longest first (k2's demand); labels are pdf + 1.
+    """A DenseFsaVec of log-likelihoods, to be searched with graphs whose labels are pdf + 1.
+
+    Args:
+        log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first (k2's demand).
 
     Raises:
         ValueError: the utterances are not sorted by length, longest first.
@@ -141,12 +176,16 @@ def best_paths(lattices: Any) -> Any:
     return k2().shortest_path(lattices, use_double_scores=True)
 
 
-def path_rows(paths: Any, name: str) -> list[np.ndarray]:
-    """An integer attribute along each path, the final arc left out: one array per utterance."""
-    splits = arc_splits(paths)
+def path_rows(paths: Any, name: str, final: bool = False) -> list[np.ndarray]:
+    """An integer attribute along each path, one array per utterance.
+
+    Args:
+        paths: from `best_paths`.
+        name: of the attribute.
+        final: with the final arc, which takes no frame but may carry the words of epsilons that stood before it.
+    """
     values, labels = getattr(paths, name).numpy(), paths.labels.numpy()
-    pieces = zip(splits[:-1], splits[1:], strict=True)
-    return [values[begin:end][labels[begin:end] != -1] for begin, end in pieces]
+    return [values[begin:end][final | (labels[begin:end] != FINAL)] for begin, end in pairwise(arc_splits(paths))]
 
 
 def arc_splits(fsas: Any) -> np.ndarray:

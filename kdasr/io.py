@@ -6,10 +6,12 @@ An output folder begins with `making.json` (what is being made, of what) and end
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +41,11 @@ UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with feature
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yields a `.part` path to write to; on success it is synced and renamed to `path`, on failure removed."""
+    """Yields a `.part` path to write to; on success it is synced and renamed to `path`, on failure removed.
+
+    Raises:
+        OSError: the disk is full or the like; with `errno` and `filename`, whichever library wrote.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -49,8 +55,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
         _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        told = _as_os_error(error, path)
+        if told is None:
+            raise
+        raise told from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _as_os_error(error: OSError | SafetensorError, path: Path) -> OSError | None:
+    """What the libraries leave out: numpy the number of a short write, safetensors the type, all the file's name."""
+    if isinstance(error, OSError):
+        if error.errno and error.filename:
+            return None
+        number = error.errno or errno.ENOSPC  # numpy says only "n requested and m written"
+    elif found := re.search(r"os error (\d+)", str(error)):
+        number = int(found[1])
+    else:
+        return None
+    return OSError(number, os.strerror(number), str(path))
 
 
 def _sync_folder(folder: Path) -> None:
@@ -143,9 +167,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], Any]:
     except FileNotFoundError:
         raise Refusal("no such file", where=path) from None
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise Refusal(
-            "damaged or foreign tensor file", where=path, found=str(error), do="make it again"
-        ) from None
+        raise Refusal("damaged or foreign tensor file", where=path, found=str(error), do="make it again") from None
 
 
 def file_hash(path: str | Path) -> str:
@@ -164,11 +186,7 @@ def folder_hash(folder: str | Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder)
-        if (
-            path.name not in UNHASHED
-            and not path.name.endswith(".part")
-            and name.parts[0] not in UNHASHED_FOLDERS
-        ):
+        if path.name not in UNHASHED and not path.name.endswith(".part") and name.parts[0] not in UNHASHED_FOLDERS:
             digest.update(f"{name.as_posix()} {file_hash(path)}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -210,16 +228,12 @@ def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
     marks = [folder / INFO, folder / MAKING]
     mark = next((mark for mark in marks if mark.exists()), None)
     if mark is None and folder.exists() and any(folder.iterdir()):
-        raise Refusal(
-            "the output folder holds files that kdasr did not make", where=folder, do="name another folder"
-        )
+        raise Refusal("the output folder holds files that kdasr did not make", where=folder, do="name another folder")
     if mark is not None and overwrite:
         shutil.rmtree(folder)
         mark = None
     if mark is not None:
-        difference = first_difference(
-            {key: read_json(mark).get(key) for key in made.as_json()}, made.as_json()
-        )
+        difference = first_difference({key: read_json(mark).get(key) for key in made.as_json()}, made.as_json())
         if difference:
             name, before, now = difference
             raise Refusal(
@@ -241,9 +255,7 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
     """The first key path at which two JSON values differ, with both values; None if they are the same."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*now, *(key for key in before if key not in now)]:
-            if found := first_difference(
-                before.get(key), now.get(key), f"{name}.{key}" if name else str(key)
-            ):
+            if found := first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else str(key)):
                 return found
         return None
     return None if before == now else (name, before, now)
@@ -267,13 +279,7 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     """The `info.json` of a whole folder. Raises Refusal when the folder is absent or unfinished."""
     folder = Path(folder)
     if not (folder / INFO).exists():
-        state = (
-            "unfinished"
-            if (folder / MAKING).exists()
-            else "not made by kdasr"
-            if folder.exists()
-            else "absent"
-        )
+        state = "unfinished" if (folder / MAKING).exists() else "not made by kdasr" if folder.exists() else "absent"
         raise Refusal(f"the folder is {state}", where=folder, expected=INFO, do="run the stage that makes it")
     info: dict[str, Any] = read_json(folder / INFO)
     return info

@@ -37,9 +37,7 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=(share,)) as pool:
-        futures: list[Future[bytes]] = [
-            pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items
-        ]
+        futures: list[Future[bytes]] = [pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items]
         try:
             for future in as_completed(futures):
                 future.result()
@@ -99,7 +97,11 @@ class Workers(Generic[T, R]):
             ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share,))
             for _ in range(workers)
         ]
-        self._call(_make_state, [(number, make, item) for number, item in enumerate(items)])
+        try:
+            self._call(_make_state, [(number, make, item) for number, item in enumerate(items)])
+        except BaseException:  # no `with` block was entered that would end the processes
+            self.__exit__()
+            raise
 
     def each(self, method: Callable[..., V], *arguments: object) -> list[V]:
         """`method(state, *arguments)` for the state of every item, in the order of the items."""
@@ -108,8 +110,7 @@ class Workers(Generic[T, R]):
     def _call(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         packed = [pickle.dumps((function, call)) for call in calls]
         futures = [
-            self._pools[number % len(self._pools)].submit(_call_packed, call)
-            for number, call in enumerate(packed)
+            self._pools[number % len(self._pools)].submit(_call_packed, call) for number, call in enumerate(packed)
         ]
         return [pickle.loads(future.result()) for future in futures]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
 
 T = TypeVar("T")
 RECORDED = ("torch", "k2", "lhotse", "numpy", "kaldifst", "kaldi-native-fbank", "kaldingram")
@@ -74,7 +74,7 @@ class Metrics:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
 
             self._writer = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step + 1)  # type: ignore[no-untyped-call]
         for name, value in values.items():

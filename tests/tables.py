@@ -52,15 +52,12 @@ def speech(
     features, pdfs = {}, {}
     for number in range(num_utterances):
         states = np.repeat(rng.integers(0, num_pdfs, 12), rng.integers(2, 7, 12))
-        features[f"{prefix}{number}"] = (patterns[states] + rng.normal(size=(len(states), dim)) + 3).astype(
-            np.float32
-        )
+        features[f"{prefix}{number}"] = (patterns[states] + rng.normal(size=(len(states), dim)) + 3).astype(np.float32)
         pdfs[f"{prefix}{number}"] = states
     return features, pdfs
 
 
-def write_set(folder: Path, num_utterances: int, seed: int, **kwargs: int) -> tuple[Path, Path]:
+def write_set(folder: Path, num_utterances: int, seed: int, num_pdfs: int = 8) -> tuple[Path, Path]:
     """Features and alignment of random speech."""
-    features, pdfs = speech(num_utterances, seed, **kwargs)
-    num_pdfs = kwargs.get("num_pdfs", 8)
+    features, pdfs = speech(num_utterances, seed, num_pdfs)
     return write_features(folder / "feats", features), write_alignment(folder / "ali", pdfs, num_pdfs)

@@ -37,6 +37,12 @@ class AlignOptions:
     batch_frames: int = 5000
     max_bad: float = 0.05
 
+    def __post_init__(self) -> None:
+        if min(self.acoustic_scale, self.beam, self.retry_beam) <= 0 or self.batch_frames < 1:
+            raise ValueError("acoustic_scale and beams must be above 0, batch_frames at least 1")
+        if not 0 <= self.max_bad <= 1:
+            raise ValueError(f"max_bad is a share between 0 and 1, found {self.max_bad}")
+
 
 class Aligner:
     """Aligns a fixed set of utterances, as often as training asks; graphs are handed to k2 once.
@@ -53,9 +59,7 @@ class Aligner:
         self._fsas = [fsa.stack([fsa.fsa(graphs[number]) for number in batch]) for batch in self.batches]
         self._scores = [vector.scores.clone() for vector in self._fsas]
 
-    def align(
-        self, log_likelihoods: LogLikelihoods, transition_scores: torch.Tensor
-    ) -> list[np.ndarray | None]:
+    def align(self, log_likelihoods: LogLikelihoods, transition_scores: torch.Tensor) -> list[np.ndarray | None]:
         """The best path of each utterance.
 
         Args:
@@ -67,7 +71,7 @@ class Aligner:
         """
         paths: list[np.ndarray | None] = [None] * len(self.lengths)
         for number, batch in enumerate(self.batches):
-            matrices = [matrix * self.options.acoustic_scale for matrix in log_likelihoods(batch)]
+            matrices = [torch.mul(matrix, self.options.acoustic_scale) for matrix in log_likelihoods(batch)]
             graphs = self._scored(number, transition_scores)
             found = _search(graphs, matrices, self.options.beam)
             lost = [row for row, path in enumerate(found) if path is None]

@@ -10,12 +10,12 @@ import torch
 
 from kdasr import io, jobs
 from kdasr.align.aligner import Aligner, AlignOptions
-from kdasr.align.model import GmmModel, gmm_frames, read_model, scaled_transitions
-from kdasr.align.monophone import check_lost
+from kdasr.align.model import GmmModel, expect_cepstra, expect_topology, gmm_frames, read_model, scaled_transitions
+from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable, FrameTableWriter
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.lexicon import Lexicon
-from kdasr.refusal import Refusal
+from kdasr.lang.topology import make_topology
 
 UTTERANCES_A_PART = 250
 
@@ -40,8 +40,7 @@ def align_utterances(
         Transition ids (T,) int32 of each utterance, None where there is no path (shorter than its states).
     """
     graphs = [
-        expand_states(transcript_graph(lexicon.known(text), lexicon), model.topology, model.table)
-        for text in texts
+        expand_states(transcript_graph(lexicon.known(text), lexicon), model.topology, model.table) for text in texts
     ]
     lengths = [len(matrix) for matrix in frames]
 
@@ -66,34 +65,39 @@ def write_alignment(
 ) -> dict[str, object]:
     """Aligns every utterance that has features and a transcript and writes the alignment's frame table.
 
+    Args:
+        out: output folder.
+        model_folder: GMM of the lexicon's topology.
+        features: raw cepstra, as the GMM was trained on.
+        texts: utterance id -> transcript.
+        lexicon: words of the transcripts.
+        options: scales and beams.
+        num_jobs: processes that share the utterances.
+
     Returns:
         Facts for the folder's `info.json`.
 
     Raises:
-        Refusal: the model is of another topology than the lexicon, or more than `max_bad` utterances fail.
+        Refusal: the model is of another topology than the lexicon or of other features, or more than `max_bad`
+            utterances fail.
     """
-    ids = [utterance.id for utterance in features.utterances if utterance.id in texts]
-    if not ids:
-        raise Refusal(
-            "no utterance has both features and transcript",
-            where=features.folder,
-            do="name cuts of the same set",
-        )
+    model = read_model(model_folder)
+    expect_topology(model_folder, make_topology(lexicon).fingerprint)
+    expect_cepstra(model, features)
+    ids, bad = alignable(features, texts, lexicon, model.topology)
+    total = len(ids) + len(bad)
     parts = [ids[begin : begin + UTTERANCES_A_PART] for begin in range(0, len(ids), UTTERANCES_A_PART)]
     items = [
-        (Path(model_folder), features.folder, part, [texts[id] for id in part], lexicon, options)
-        for part in parts
+        (Path(model_folder), features.folder, part, [texts[id] for id in part], lexicon, options) for part in parts
     ]
-    paths = dict(
-        zip(ids, (path for part in jobs.run(_align_part, items, num_jobs) for path in part), strict=True)
-    )
-    check_lost([id for id, path in paths.items() if path is None], len(ids), options.max_bad, features.folder)
+    paths = dict(zip(ids, (path for part in jobs.run(_align_part, items, num_jobs) for path in part), strict=True))
+    bad |= {id: NO_PATH for id, path in paths.items() if path is None}
+    check_bad(bad, total, options.max_bad, features.folder)
     writer = FrameTableWriter(out)
     for id, path in paths.items():
         if path is not None:
             writer.add(id, features.by_id[id].speaker, path.astype(np.int32))
     num_utterances = writer.close()
-    model = read_model(model_folder)
     io.save_array(Path(out) / "transition_pdfs.npy", model.table.pdf.astype(np.int32))
     return {
         "num_pdfs": model.table.num_pdfs,
@@ -102,7 +106,7 @@ def write_alignment(
         "pdf_names": model.topology.pdf_names(model.table),
         "num_utterances": num_utterances,
         "num_frames": sum(len(path) for path in paths.values() if path is not None),
-        "not_aligned": [id for id, path in paths.items() if path is None],
+        "not_aligned": sorted(bad),
     }
 
 

@@ -59,7 +59,7 @@ class Gmm:
         sizes = self.sizes
         by_size = torch.argsort(sizes, descending=True, stable=True)
         begins = (sizes.cumsum(0) - sizes)[by_size]
-        blocks = [begins[: int((sizes > slot).sum())] + slot for slot in range(int(sizes.max()))]
+        blocks = [begins[: int(torch.gt(sizes, slot).sum())] + slot for slot in range(int(sizes.max()))]
         weights, constant = self._quadratic_form(torch.cat(blocks))
         widths = [len(block) for block in blocks]
         result = torch.empty(len(frames), self.num_pdfs)
@@ -105,9 +105,7 @@ def flat_gmm(frames: torch.Tensor, num_pdfs: int) -> Gmm:
     """One Gaussian for each pdf, all with the mean and variance of the frames `(N, D)`."""
     wide = frames.double()
     mean, variance = wide.mean(0).float(), wide.var(0, unbiased=False).float()
-    return Gmm(
-        torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1)
-    )
+    return Gmm(torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1))
 
 
 def accumulate(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor) -> Statistics:
@@ -131,18 +129,16 @@ def accumulate(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor) -> Statistics
     return Statistics(occupancy, sums[:, :dim], sums[:, dim:], total, len(frames))
 
 
-def maximise(
-    gmm: Gmm, statistics: Statistics, minimum_occupancy: float, variance_floor: float
-) -> tuple[Gmm, int]:
+def maximise(gmm: Gmm, statistics: Statistics, minimum_occupancy: float, variance_floor: float) -> tuple[Gmm, int]:
     """The likeliest mixtures for the statistics, and the number of Gaussians removed.
 
     Args:
         gmm: the mixtures that the statistics were gathered with.
         statistics: from `accumulate`.
-        minimum_occupancy: a Gaussian with fewer frames goes (never a pdf's last), one that stays alone keeps its values.
+        minimum_occupancy: a Gaussian with fewer frames goes; a pdf's last stays and keeps its values.
         variance_floor: smallest variance.
     """
-    enough = statistics.occupancy >= minimum_occupancy
+    enough = torch.ge(statistics.occupancy, minimum_occupancy)
     keep = enough.clone()
     keep[_most_occupied(gmm, statistics.occupancy)] = True
     occupancy = statistics.occupancy.clamp(min=1e-10)[:, None]
@@ -164,9 +160,7 @@ def _most_occupied(gmm: Gmm, occupancy: torch.Tensor) -> torch.Tensor:
     return by_pdf[sizes.cumsum(0) - sizes]
 
 
-def split(
-    gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: float, generator: torch.Generator
-) -> Gmm:
+def split(gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: float, generator: torch.Generator) -> Gmm:
     """Grows the mixtures to about `num_gaussians`, shared out among the pdfs by occupancy to the given power.
 
     Within a pdf the heaviest Gaussian is halved, the halves moved apart at random by a share of its deviation.
@@ -186,9 +180,7 @@ def split(
     )
     grown = [_split_one(size, weight, mean, variance, generator) for size, weight, mean, variance in pieces]
     weights, means, variances = zip(*grown, strict=True)
-    pdf = torch.repeat_interleave(
-        torch.arange(gmm.num_pdfs), torch.tensor([len(weight) for weight in weights])
-    )
+    pdf = torch.repeat_interleave(torch.arange(gmm.num_pdfs), torch.tensor([len(weight) for weight in weights]))
     return Gmm(pdf, torch.cat(weights), torch.cat(means), torch.cat(variances))
 
 

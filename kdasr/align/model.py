@@ -13,8 +13,11 @@ from kdasr.align.gmm import Gmm
 from kdasr.data.table import FrameTable, Utterance
 from kdasr.features import cmvn, deltas
 from kdasr.lang.topology import Topology, TransitionTable, read_topology
+from kdasr.refusal import Refusal
 
 MODEL, TOPOLOGY = "model.safetensors", "topology.json"
+TENSORS = {"pdf", "weight", "mean", "variance", "transition_log_probs"}
+DELTA_ORDER = 2  # Kaldi's
 
 
 @dataclass(frozen=True)
@@ -35,26 +38,55 @@ class GmmModel:
 
     def write(self, folder: str | Path) -> None:
         """Writes `model.safetensors` and `topology.json`."""
-        io.save_tensors(
-            Path(folder) / MODEL, {**self.gmm.tensors(), "transition_log_probs": self.transition_log_probs}
-        )
+        io.save_tensors(Path(folder) / MODEL, {**self.gmm.tensors(), "transition_log_probs": self.transition_log_probs})
         self.topology.write(Path(folder) / TOPOLOGY)
 
 
 def read_model(folder: str | Path) -> GmmModel:
-    """Reads a finished model folder. Raises Refusal if it is unfinished or damaged."""
+    """Reads a finished model folder. Raises Refusal if it is unfinished or damaged, or holds no GMM."""
     io.read_info(folder)
-    tensors, _ = io.load_tensors(Path(folder) / MODEL)
+    path = Path(folder) / MODEL
+    tensors, _ = io.load_tensors(path)
+    if set(tensors) != TENSORS:
+        raise Refusal(
+            "not a GMM",
+            where=path,
+            expected=f"tensors {', '.join(sorted(TENSORS))}",
+            found=", ".join(sorted(tensors)[:5]) or "none",
+            do="name a folder made by kdasr mono",
+        )
     transitions = tensors.pop("transition_log_probs")
     topology = read_topology(Path(folder) / TOPOLOGY)
-    return GmmModel(Gmm(**tensors), transitions, topology, topology.monophone)
+    gmm, table = Gmm(**tensors), topology.monophone
+    io.expect_same(
+        "number of states and transitions",
+        (table.num_pdfs, len(table)),
+        (gmm.num_pdfs, len(transitions)),
+        path,
+        "make the model again with --overwrite",
+    )
+    return GmmModel(gmm, transitions, topology, table)
+
+
+def expect_topology(folder: str | Path, fingerprint: str) -> None:
+    """Refuses a model folder whose topology is not the one of the language that it is used with."""
+    found = io.read_info(folder).get("topology")
+    do = "name the lang folder it was trained with"
+    io.expect_same("topology of language and model", fingerprint, found, folder, do)
+
+
+def expect_cepstra(model: GmmModel, features: FrameTable) -> None:
+    """Refuses features that are not of the dimension that the model was trained on."""
+    dim = model.gmm.mean.shape[1] // (DELTA_ORDER + 1)
+    do = "name the cepstra of the set, made by kdasr features --type mfcc"
+    io.expect_same("dimension of features and GMM", dim, features.dim, features.folder, do)
 
 
 def gmm_frames(table: FrameTable, utterances: list[Utterance] | None = None) -> list[torch.Tensor]:
     """Cepstra normalised by speaker, with first and second differences: a matrix (T, 3 D) float32 per utterance."""
-    stats = cmvn.speaker_stats(table)
+    stats = cmvn.speaker_stats(table)  # of all that the speaker said, whichever utterances are wanted
     chosen = table.utterances if utterances is None else utterances
-    return [torch.from_numpy(deltas.add_deltas(stats[u.speaker].apply(table.frames(u)))) for u in chosen]
+    return [torch.from_numpy(deltas.add_deltas(stats[u.speaker].apply(table.frames(u)), DELTA_ORDER)) for u in chosen]
 
 
 def scaled_transitions(

@@ -9,14 +9,16 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from kdasr import io, jobs, log
+from kdasr import jobs, log
 from kdasr.align.aligner import Aligner, AlignOptions
 from kdasr.align.gmm import Gmm, Statistics, accumulate, flat_gmm, maximise, split
 from kdasr.align.model import GmmModel, gmm_frames, scaled_transitions, transition_estimate
+from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.lexicon import Lexicon
@@ -53,8 +55,8 @@ class MonophoneOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.gaussians < 1 or self.boost_silence <= 0:
-            raise ValueError("iterations and gaussians must be at least 1, boost_silence above 0")
+        if self.iterations < 1 or self.gaussians < 1 or min(self.boost_silence, self.variance_floor) <= 0:
+            raise ValueError("iterations and gaussians must be at least 1, boost_silence and variance_floor above 0")
 
 
 class Part:
@@ -83,14 +85,12 @@ class Part:
         self.boost = torch.zeros(self.table.num_pdfs)
         self.boost[self.topology.silence_pdfs(self.table)] = boost
         graphs = (
-            expand_states(transcript_graph(lexicon.known(text), lexicon), self.topology, self.table)
-            for text in texts
+            expand_states(transcript_graph(lexicon.known(text), lexicon), self.topology, self.table) for text in texts
         )
         self.aligner = Aligner(list(graphs), self.lengths, options)
         phones = (_flat_phones(text, lexicon) for text in texts)
         self.paths = [
-            equal_alignment(p, self.table, self.topology, n)
-            for p, n in zip(phones, self.lengths, strict=True)
+            equal_alignment(p, self.table, self.topology, n) for p, n in zip(phones, self.lengths, strict=True)
         ]
 
     def align(self, gmm: Gmm, transition_scores: torch.Tensor) -> None:
@@ -104,10 +104,7 @@ class Part:
 
     def statistics(self, gmm: Gmm) -> tuple[Statistics, np.ndarray, list[int]]:
         """Statistics of mixtures and transitions `(num_transitions,)` at the current alignment, and who is lost."""
-        kept = [
-            path if path is not None else np.full(n, -1)
-            for path, n in zip(self.paths, self.lengths, strict=True)
-        ]
+        kept = [path if path is not None else np.full(n, -1) for path, n in zip(self.paths, self.lengths, strict=True)]
         transitions = np.concatenate(kept)
         rows = np.flatnonzero(transitions >= 0)
         pdfs = torch.from_numpy(self.table.pdf[transitions[rows]])
@@ -147,56 +144,34 @@ def train(
         num_jobs: processes that share the utterances.
 
     Returns:
-        The model, and the ids of the utterances that the last realignment lost.
+        The model, and the ids of the utterances that have no alignment at the end, sorted.
 
     Raises:
         Refusal: more than `align_options.max_bad` of the utterances do not align.
     """
-    ids = [utterance.id for utterance in features.utterances if utterance.id in texts]
-    if not ids:
-        raise Refusal(
-            "no utterance has both features and transcript",
-            where=features.folder,
-            do="name cuts of the same set",
-        )
+    topology = make_topology(lexicon)
+    ids, bad = alignable(features, texts, lexicon, topology)
+    total = len(ids) + len(bad)
+    check_bad(bad, total, align_options.max_bad, features.folder)
     shares = [ids[number::NUM_PARTS] for number in range(min(NUM_PARTS, len(ids)))]
     boost = float(np.log(options.boost_silence))
-    items = [
-        (features.folder, share, [texts[id] for id in share], lexicon, align_options, boost)
-        for share in shares
-    ]
-    topology = make_topology(lexicon)
-    gmm = flat_gmm(
-        torch.cat(gmm_frames(features, [features.by_id[id] for id in ids])), topology.monophone.num_pdfs
-    )
+    items = [(features.folder, share, [texts[id] for id in share], lexicon, align_options, boost) for share in shares]
+    gmm = flat_gmm(torch.cat(gmm_frames(features, [features.by_id[id] for id in ids])), topology.monophone.num_pdfs)
     with jobs.Workers(_make_part, items, num_jobs) as parts:
         model, lost = _rounds(parts, gmm, topology, options, align_options)
-    names = sorted(share[number] for share, numbers in zip(shares, lost, strict=True) for number in numbers)
-    check_lost(names, len(ids), align_options.max_bad, features.folder)
-    return model, names
-
-
-def check_lost(names: Sequence[str], total: int, max_bad: float, where: str | Path) -> None:
-    """Logs the utterances that did not align, by name; refuses when they are more than the share `max_bad`."""
-    if names:
-        log.event(f"{where}: {len(names)} of {total} utterances did not align: {' '.join(names)}")
-    if len(names) > max_bad * total:
-        raise Refusal(
-            f"{len(names)} of {total} utterances did not align",
-            where=where,
-            expected=f"at most {max_bad:.0%}",
-            found=", ".join(names[:5]),
-            do="check that audio and transcripts belong together, or raise --set align.max_bad=SHARE",
-        )
+    bad |= {share[number]: NO_PATH for share, numbers in zip(shares, lost, strict=True) for number in numbers}
+    check_bad(bad, total, align_options.max_bad, features.folder)
+    return model, sorted(bad)
 
 
 def _rounds(
-    parts: jobs.Workers[object, Part],
+    parts: jobs.Workers[Any, Part],
     gmm: Gmm,
     topology: Topology,
     options: MonophoneOptions,
     scales: AlignOptions,
 ) -> tuple[GmmModel, list[list[int]]]:
+    """The model after all rounds, and by part the utterances without an alignment in the last one."""
     table, generator = topology.monophone, torch.Generator().manual_seed(options.seed)
     transitions = np.log(table.probability)
     lost: list[list[int]] = []
@@ -208,14 +183,18 @@ def _rounds(
             parts.each(Part.align, gmm, scores)
         statistics, counts, lost = zip(*parts.each(Part.statistics, gmm), strict=True)  # type: ignore[assignment]
         total = functools.reduce(Statistics.__add__, statistics)
+        if not total.num_frames:
+            raise Refusal(
+                f"no utterance aligns in round {number}",
+                where="monophone training",
+                do="check that audio and transcripts belong together, and that utterances are longer than their states",
+            )
         transitions = transition_estimate(table, np.sum(counts, axis=0), transitions)
         before, occupancy = len(gmm), torch.bincount(gmm.pdf, weights=total.occupancy)
-        gmm, removed = maximise(
-            gmm, total, 3.0 if number == 0 else options.minimum_occupancy, options.variance_floor
-        )
+        gmm, removed = maximise(gmm, total, 3.0 if number == 0 else options.minimum_occupancy, options.variance_floor)
         log.event(
-            f"round {number}: log-likelihood {total.log_likelihood / total.num_frames:.3f} per frame, {before} Gaussians,"
-            f" {removed} removed, {sum(map(len, lost))} utterances not aligned"
+            f"round {number}: log-likelihood {total.log_likelihood / total.num_frames:.3f} per frame,"
+            f" {before} Gaussians, {removed} removed, {sum(map(len, lost))} utterances not aligned"
         )
         if 1 <= number <= options.grow_until:
             wanted = table.num_pdfs + (options.gaussians - table.num_pdfs) * number // options.grow_until

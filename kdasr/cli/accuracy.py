@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import click
@@ -32,9 +32,10 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Write accuracy and cross-entropy, of the ensemble and of each member, into OUT; `distill.mean` says how they are averaged."""
+    """Write accuracy and cross-entropy of the ensemble (by `distill.mean`) and of each member into OUT."""
     from kdasr import io
     from kdasr.distill.ensemble import Ensemble, model_folders, score
+    from kdasr.train.accuracy import Score
 
     source, mean = sets.source(settings, features, ali), settings.section("distill").mean
     folders = model_folders([options.folder(model) for model in model_dirs])
@@ -46,13 +47,9 @@ def command(
     ):
         ensemble = Ensemble.load(folders, mean, device="auto")
         together, each = score(ensemble, source.open())
-        members = [
-            {"folder": folder, **asdict(member)} for folder, member in zip(ensemble.names, each, strict=True)
-        ]
+        members = [{"folder": folder, **asdict(member)} for folder, member in zip(ensemble.names, each, strict=True)]
         io.write_json(out / "accuracy.json", {"name": name, **asdict(together), "members": members})
         io.finish(out, name=name, **asdict(together), members=members)
     info = io.read_info(out)
-    click.echo(
-        f"{name or out}: frame accuracy {100 * info['accuracy']:.2f} % ({100 * info['accuracy_without_silence']:.2f} % without silence), "
-        f"cross-entropy {info['cross_entropy']:.4f}, {info['num_frames']} frames"
-    )
+    together = Score(**{field.name: info[field.name] for field in fields(Score)})
+    click.echo(f"{name or out}: {together}")

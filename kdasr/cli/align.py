@@ -31,22 +31,15 @@ def command(
     """Write the forced alignment of the cuts into OUT; section `align` of the settings."""
     from kdasr import io, log
     from kdasr.align.forced import write_alignment
+    from kdasr.align.model import expect_topology
     from kdasr.data.table import FrameTable
     from kdasr.lang.language import read_language
 
     align = settings.section("align")
     paths = {"model": model, "features": features, "cuts": cuts, "lang": lang}
-    made = io.Made(
-        "align", align, {name: io.fingerprint(options.folder(path)) for name, path in paths.items()}
-    )
-    language, topology = read_language(lang), io.read_info(model).get("topology")
-    io.expect_same(
-        "topology of language and model",
-        language.topology.fingerprint,
-        topology,
-        model,
-        "name the lang folder it was trained with",
-    )
+    made = io.Made("align", align, {name: io.fingerprint(options.folder(path)) for name, path in paths.items()})
+    language = read_language(lang)
+    expect_topology(model, language.topology.fingerprint)
     if not io.begin(out, made, overwrite):
         return
     begin = time.perf_counter()
@@ -55,6 +48,4 @@ def command(
     )
     seconds = time.perf_counter() - begin
     io.finish(out, **facts, seconds=seconds)
-    log.event(
-        f"{out}: {facts['num_utterances']} utterances, {facts['num_frames']} frames aligned in {seconds:.1f} s"
-    )
+    log.event(f"{out}: {facts['num_utterances']} utterances, {facts['num_frames']} frames aligned in {seconds:.1f} s")

@@ -54,14 +54,12 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Write the hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (the mean) of the settings."""
+    """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of the settings."""
     from kdasr import io, jobs
     from kdasr.distill.ensemble import model_folders
 
     if (gmm is None) == (not models):
-        raise Refusal(
-            "one kind of model is wanted", where="kdasr decode", expected="--gmm DIR or --model DIR"
-        )
+        raise Refusal("one kind of model is wanted", where="kdasr decode", expected="--gmm DIR or --model DIR")
     folders = [options.folder(gmm)] if gmm else model_folders([options.folder(model) for model in models])
     if each and len({folder.name for folder in folders}) < len(folders):
         raise Refusal(
@@ -70,16 +68,14 @@ def command(
             found=", ".join(map(str, folders)),
             do="decode them one by one",
         )
-    shared = {
-        name: options.folder(path)
-        for name, path in (("features", features), ("graph", graph), ("lang", lang))
-    }
-    topology = io.read_info(graph).get("topology")
+    shared = {name: options.folder(path) for name, path in (("features", features), ("graph", graph), ("lang", lang))}
+    graph_info = io.read_info(graph)
+    topology, words = graph_info.get("topology"), graph_info["inputs"].get("lang")
+    do = "name the lang folder that the graph was made with"  # word numbers of another would be read as other words
+    io.expect_same("language of the graph", words, io.fingerprint(lang), graph, do)
     for folder in folders:
         found = io.read_info(folder).get("topology")
-        io.expect_same(
-            "topology of graph and model", topology, found, folder, "name the graph made for this model"
-        )
+        io.expect_same("topology of graph and model", topology, found, folder, "name the graph made for this model")
     decode, mean = settings.section("decode"), settings.section("distill").mean
     kind = "gmm" if gmm else "dnn"
     wanted = (
@@ -104,9 +100,7 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, b
     out, shared, kind, folders, mean, decode, overwrite = arguments
     inputs = {name: io.fingerprint(path) for name, path in shared.items()}
     inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(folders)}
-    if not io.begin(
-        out, io.Made("decode", {"decode": decode, "kind": kind, "mean": mean}, inputs), overwrite
-    ):
+    if not io.begin(out, io.Made("decode", {"decode": decode, "kind": kind, "mean": mean}, inputs), overwrite):
         return
     lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
     searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
@@ -115,18 +109,21 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, b
 
 
 def _gmm_scorer(folder: Path, table: FrameTable) -> Callable[[int], torch.Tensor]:
-    from kdasr.align.model import gmm_frames, read_model
+    from kdasr.align.model import expect_cepstra, gmm_frames, read_model
 
-    model, frames = read_model(folder), gmm_frames(table)
+    model = read_model(folder)
+    expect_cepstra(model, table)
+    frames = gmm_frames(table)
     return lambda number: model.gmm.log_likelihoods(frames[number])
 
 
-def _dnn_scorer(
-    folders: list[Path], table: FrameTable, mean: str, decode: Any
-) -> Callable[[int], torch.Tensor]:
+def _dnn_scorer(folders: list[Path], table: FrameTable, mean: str, decode: Any) -> Callable[[int], torch.Tensor]:
+    from kdasr import io
     from kdasr.decode.prior import log_prior
     from kdasr.distill.ensemble import Ensemble
 
+    dim = io.read_info(folders[0])["dim"]
+    io.expect_same("dimension of features and model", dim, table.dim, table.folder, "name the set's filterbanks")
     ensemble = Ensemble.load(folders, mean)
     prior = log_prior(getattr(ensemble, decode.prior), decode.prior_floor)
     return lambda number: ensemble.log_posteriors(table.frames(table.utterances[number])) - prior

@@ -32,7 +32,5 @@ def command(
     """Train a student into OUT; sections `student`, `dnn`, `distill` and `frames` of the settings."""
     from kdasr.distill.student import train_student
 
-    job = sets.student_job(
-        out, settings, features, ali, (dev_features, dev_ali), (soft_targets, teachers), overwrite
-    )
+    job = sets.student_job(out, settings, features, ali, (dev_features, dev_ali), (soft_targets, teachers), overwrite)
     train_student(job if seed is None else replace(job, student=replace(job.student, seed=seed)))

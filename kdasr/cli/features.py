@@ -15,9 +15,7 @@ from kdasr.cli import options
 @click.option("--cuts", required=True, metavar="DIR", help="Folder of the set, made by `kdasr corpus`.")
 @options.num_jobs
 @options.settings
-def command(
-    out: Path, kind: str, cuts: str, num_jobs: int, settings: options.Settings, overwrite: bool
-) -> None:
+def command(out: Path, kind: str, cuts: str, num_jobs: int, settings: options.Settings, overwrite: bool) -> None:
     """Write the features of the cuts of DIR, raw (not normalised), into OUT."""
     from kdasr import features
     from kdasr.features import compute

@@ -46,22 +46,19 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Train every combination of the values in its own folder below OUT; print their dev accuracies, best first."""
+    """Train every combination of the values in a folder of its own; print dev accuracies, best first."""
     from kdasr.distill import grid
-    from kdasr.train.acoustic import threads_each
+    from kdasr.distill.student import StudentJob
+    from kdasr.train.acoustic import TrainJob, threads_each
 
     cells, dev = grid.cells(vary), (dev_features, dev_ali)
-    work: list[grid.TrainJob | grid.StudentJob] = []
+    work: list[TrainJob | StudentJob] = []
     for cell in cells:
         own = options.Settings(settings.conf, (*settings.overrides, *cell.overrides))
         if kind == "train":
             work.append(sets.train_job(out / cell.name, own, features, ali, dev, overwrite))
         else:
-            work.append(
-                sets.student_job(
-                    out / cell.name, own, features, ali, dev, (soft_targets, teachers), overwrite
-                )
-            )
+            work.append(sets.student_job(out / cell.name, own, features, ali, dev, (soft_targets, teachers), overwrite))
     share = threads_each(num_jobs, len(work))
     rows = grid.run(out, cells, [replace(job, threads=share) for job in work], num_jobs)
     click.echo(grid.table(rows, [name for name, _ in cells[0].values]), nl=False)

@@ -14,9 +14,7 @@ from kdasr.cli import options
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--lexicon", required=True, metavar="FILE", help="`WORD PHONE PHONE ...` lines.")
 @click.option("--cuts", multiple=True, metavar="DIR", help="Cuts whose unknown words are listed; repeatable.")
-def command(
-    out: Path, lexicon: str, cuts: tuple[str, ...], settings: options.Settings, overwrite: bool
-) -> None:
+def command(out: Path, lexicon: str, cuts: tuple[str, ...], settings: options.Settings, overwrite: bool) -> None:
     """Write lexicon, symbol tables, topology and the list of unknown words into OUT; section `lang` of the settings."""
     from kdasr import io, log
     from kdasr.lang.language import write_language
@@ -27,9 +25,10 @@ def command(
         "lexicon": io.fingerprint(lexicon),
         **{f"cuts_{n}": io.fingerprint(options.folder(c)) for n, c in enumerate(cuts)},
     }
+    read = read_lexicon(lexicon, lang)  # before anything is begun: a line to be mended leaves no folder behind
     if not io.begin(out, io.Made("lang", lang, inputs), overwrite):
         return
     texts = (text for folder in cuts for text in options.transcripts(folder).values())
-    facts = write_language(out, read_lexicon(lexicon, lang), texts)
+    facts = write_language(out, read, texts)
     io.finish(out, **facts)
     log.event(f"{out}: {facts['num_words']} words, {facts['num_phones']} phones, {facts['num_pdfs']} states")

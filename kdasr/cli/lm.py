@@ -15,20 +15,17 @@ from kdasr.refusal import Refusal
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--cuts", metavar="DIR", help="Cuts on whose transcripts an n-gram is trained.")
 @click.option("--arpa", metavar="FILE", help="A given n-gram instead.")
-def command(
-    out: Path, cuts: str | None, arpa: str | None, settings: options.Settings, overwrite: bool
-) -> None:
+def command(out: Path, cuts: str | None, arpa: str | None, settings: options.Settings, overwrite: bool) -> None:
     """Write OUT/lm.arpa; section `lm` of the settings."""
     from kdasr import io
-    from kdasr.lang.lm import ARPA, copy_arpa, train_ngram
+    from kdasr.lang.lm import ARPA, read_arpa, train_ngram
 
     if (cuts is None) == (arpa is None):
-        raise Refusal(
-            "one source of the n-gram is wanted", where="kdasr lm", expected="--cuts DIR or --arpa FILE"
-        )
+        raise Refusal("one source of the n-gram is wanted", where="kdasr lm", expected="--cuts DIR or --arpa FILE")
     if arpa is not None:
+        text = read_arpa(arpa)
         if io.begin(out, io.Made("lm", {}, {"arpa": io.fingerprint(arpa)}), overwrite):
-            copy_arpa(arpa, out / ARPA)
+            io.write_text(out / ARPA, text)
             io.finish(out)
     elif cuts is not None:
         lm = settings.section("lm")

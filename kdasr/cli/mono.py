@@ -35,9 +35,7 @@ def command(
         return
     begin = time.perf_counter()
     language = read_language(lang)
-    model, lost = train(
-        FrameTable(features), options.transcripts(cuts), language.lexicon, mono, align, num_jobs
-    )
+    model, lost = train(FrameTable(features), options.transcripts(cuts), language.lexicon, mono, align, num_jobs)
     model.write(out)
     seconds = time.perf_counter() - begin
     facts = {

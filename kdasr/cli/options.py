@@ -44,9 +44,7 @@ class Settings:
     def section(self, name: str) -> Any:
         """The resolved dataclass of one section."""
         module, _, cls = SECTIONS[name].partition(":")
-        return config.resolve(
-            getattr(importlib.import_module(module), cls), name, self.conf, self.overrides, SECTIONS
-        )
+        return config.resolve(getattr(importlib.import_module(module), cls), name, self.conf, self.overrides, SECTIONS)
 
 
 def settings(function: F) -> F:
@@ -60,9 +58,7 @@ def settings(function: F) -> F:
         metavar="SECTION.NAME=VALUE",
         help="One setting; wins over --conf.",
     )
-    @click.option(
-        "--overwrite", is_flag=True, help="Make the output again if other options or inputs made it."
-    )
+    @click.option("--overwrite", is_flag=True, help="Make the output again if other options or inputs made it.")
     def wrapped(conf: str | None, overrides: tuple[str, ...], **arguments: Any) -> Any:
         return function(settings=Settings(conf, overrides), **arguments)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kdasr.cli import options
+from kdasr.refusal import Refusal
+
+if TYPE_CHECKING:
+    from kdasr.decode.score import ScoreOptions
 
 
 @click.command()
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--dev", required=True, metavar="DIR", help="Decoded development set; it chooses weight and penalty."
-)
+@click.option("--dev", required=True, metavar="DIR", help="Decoded development set; it chooses weight and penalty.")
 @click.option("--dev-cuts", required=True, metavar="DIR", help="Its cuts.")
 @click.option("--test", required=True, metavar="DIR", help="Decoded test set.")
 @click.option("--test-cuts", required=True, metavar="DIR", help="Its cuts.")
@@ -33,23 +36,24 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Write the word error rates (`wer.json`) and the aligned errors of both sets into OUT; section `score` of the settings.
+    """Write word error rates (`wer.json`) and aligned errors of both sets into OUT; section `score` of the settings.
 
-    `wer.json` also holds what Kaldi's tables show: the best weight of the test set itself at penalty 0. It chooses nothing.
+    `wer.json` also holds what Kaldi's tables show: the best weight of the test set itself at penalty 0, which chooses
+    nothing.
     """
     score = settings.section("score")
     folders = {"dev": options.folder(dev), "test": options.folder(test)}
     cuts = {"dev": options.folder(dev_cuts), "test": options.folder(test_cuts)}
     systems = sorted(path.name for path in folders["dev"].iterdir() if path.is_dir()) if each else [""]
-    for system in systems:
-        _score(
-            out / system, {name: folder / system for name, folder in folders.items()}, cuts, score, overwrite
+    if not systems:
+        raise Refusal(
+            "no system was decoded here", where=dev, expected="a folder a system", do="run kdasr decode --each"
         )
+    for system in systems:
+        _score(out / system, {name: folder / system for name, folder in folders.items()}, cuts, score, overwrite)
 
 
-def _score(
-    out: Path, folders: dict[str, Path], cuts: dict[str, Path], score: object, overwrite: bool
-) -> None:
+def _score(out: Path, folders: dict[str, Path], cuts: dict[str, Path], score: ScoreOptions, overwrite: bool) -> None:
     from kdasr import io
     from kdasr.decode.score import write_scores
 

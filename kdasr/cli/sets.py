@@ -85,9 +85,9 @@ def student_job(
     from kdasr.distill.student import StudentJob
 
     stored, teachers = folder(taught_by[0]) if taught_by[0] else None, tuple(map(folder, taught_by[1]))
-    sets = source(settings, features, ali), dev_source(settings, *dev)
-    sections = (settings.section(name) for name in ("student", "dnn", "distill"))
-    return StudentJob(out, *sets, stored, teachers, *sections, overwrite=overwrite)
+    train, held_out = source(settings, features, ali), dev_source(settings, *dev)
+    student, dnn, distill = (settings.section(name) for name in ("student", "dnn", "distill"))
+    return StudentJob(out, train, held_out, stored, teachers, student, dnn, distill, overwrite=overwrite)
 
 
 def seeds(text: str) -> list[int]:

@@ -34,6 +34,4 @@ def command(
     wanted = {"temperature": distill.temperature, "mean": distill.mean, "frames": source.options}
     fingerprints = {f"teacher_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
     if io.begin(out, io.Made("soft-targets", wanted, {**source.fingerprints(), **fingerprints}), overwrite):
-        soft_targets.make(
-            out, Ensemble.load(folders, distill.mean, device="auto"), source.open(), distill.temperature
-        )
+        soft_targets.make(out, Ensemble.load(folders, distill.mean, device="auto"), source.open(), distill.temperature)

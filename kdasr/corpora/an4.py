@@ -39,9 +39,7 @@ class An4Options:
     max_clipped: float = 0.01
 
 
-def prepare(
-    out: Path, options: An4Options, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False
-) -> None:
+def prepare(out: Path, options: An4Options, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False) -> None:
     """Writes the sets and the lexicon; see `corpora.prepare`.
 
     `train` is without dev, `train_all` has all 948 training utterances, `test` 130. The given unigram
@@ -103,11 +101,7 @@ def language(root: Path) -> dict[str, str]:
     """Files of the folder `lexicon`: `lexicon.txt`, and `an4.ug.arpa` where the corpus has the unigram."""
     files = {"lexicon.txt": manifests.plain_lexicon((root / "etc" / "an4.dic").read_text(encoding="utf-8"))}
     unigram = root / "etc" / "an4.ug.lm"
-    return (
-        {**files, "an4.ug.arpa": clean_arpa(unigram.read_text(encoding="utf-8"))}
-        if unigram.exists()
-        else files
-    )
+    return {**files, "an4.ug.arpa": clean_arpa(unigram.read_text(encoding="utf-8"))} if unigram.exists() else files
 
 
 def clean_arpa(text: str) -> str:
@@ -120,11 +114,7 @@ def _find_part(root: Path, part: str, folder: str) -> list[Found]:
     """All utterances that have a transcript or a recording."""
     texts = read_transcripts(root / "etc" / f"an4_{part}.transcription")
     listed = _read_list(root / "etc" / f"an4_{part}.fileids")
-    files = {
-        path.stem: path
-        for path in sorted((root / "wav" / folder).rglob("*"))
-        if path.suffix in audio.SUFFIXES
-    }
+    files = {path.stem: path for path in sorted((root / "wav" / folder).rglob("*")) if path.suffix in audio.SUFFIXES}
     ids = sorted({*texts, *files, *listed})
     return [Found(id, id.split("-")[1] if id.count("-") else id, texts.get(id), files.get(id)) for id in ids]
 
@@ -134,15 +124,9 @@ def read_transcripts(path: Path) -> Mapping[str, str]:
     texts = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         words, _, id = line.rpartition("(")
-        texts[id.rstrip(") ")] = " ".join(
-            word for word in words.upper().split() if word not in ("<S>", "</S>")
-        )
+        texts[id.rstrip(") ")] = " ".join(word for word in words.upper().split() if word not in ("<S>", "</S>"))
     return texts
 
 
 def _read_list(path: Path) -> Sequence[str]:
-    return (
-        [line.rpartition("/")[2] for line in path.read_text(encoding="utf-8").split()]
-        if path.exists()
-        else []
-    )
+    return [line.rpartition("/")[2] for line in path.read_text(encoding="utf-8").split()] if path.exists() else []

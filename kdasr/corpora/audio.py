@@ -42,9 +42,7 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
     except (soundfile.LibsndfileError, ValueError, struct.error) as error:
         raise UnreadableAudio(f"the audio cannot be read: {error}") from None
     if samples.shape[1] < promised:
-        raise UnreadableAudio(
-            f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}"
-        )
+        raise UnreadableAudio(f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}")
     return samples, rate
 
 

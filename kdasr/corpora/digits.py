@@ -38,10 +38,10 @@ VOICES = {
         *("Jacky", "Lee", "Michael", "Nguyen", "Reed", "RicishayMax", "adam", "anika"),
         *("aunty", "benjamin", "caleb", "ed", "edward", "edward2", "f1", "f2"),
         *("f5", "grandpa", "gustave", "ian", "john", "kaukovalta", "m1", "m2"),
-        *("m4", "m5", "m6", "m8", "max", "michel", "paul", "pedro"),
-        *("quincy", "rob", "robert", "sandro", "steph", "steph2", "steph3", "travis"),
+        *("m4", "m6", "m8", "marcelo", "max", "michel", "paul", "pedro"),
+        *("quincy", "robert", "sandro", "steph", "steph2", "steph3", "travis", "zac"),
     ),
-    "dev": ("Hugo", "antonio", "boris", "f4", "grandma", "m7", "marcelo", "zac"),
+    "dev": ("Hugo", "antonio", "boris", "f4", "grandma", "m5", "m7", "rob"),
     "test": ("Annie", "Mario", "belinda", "david", "f3", "linda", "m3", "miguel", "norbert", "victor"),
 }
 LEXICON = """\
@@ -105,9 +105,7 @@ class DigitsOptions:
         return {"train": self.train_per_voice, "dev": self.dev_per_voice, "test": self.test_per_voice}[name]
 
 
-def prepare(
-    out: Path, options: DigitsOptions, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False
-) -> None:
+def prepare(out: Path, options: DigitsOptions, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False) -> None:
     """Writes `train`, `dev`, `test`, each with its recordings, and the lexicon; see `corpora.prepare`."""
     if corpus is not None:
         raise Refusal("digits is spoken, not read", where=f"--corpus {corpus}", do="leave --corpus out")
@@ -142,9 +140,7 @@ class Voice:
 
 def voices(name: str) -> list[Voice]:
     """The voices of a set."""
-    return [
-        Voice(name, ACCENTS[number % len(ACCENTS)], variant) for number, variant in enumerate(VOICES[name])
-    ]
+    return [Voice(name, ACCENTS[number % len(ACCENTS)], variant) for number, variant in enumerate(VOICES[name])]
 
 
 def speak_all(out: Path, options: DigitsOptions, num_jobs: int) -> dict[str, list[Found]]:
@@ -153,9 +149,7 @@ def speak_all(out: Path, options: DigitsOptions, num_jobs: int) -> dict[str, lis
     everyone = [voice for name in VOICES for voice in voices(name)]
     spoken = jobs.run(_speak_voice, [(out, options, voice) for voice in everyone], num_jobs)
     return {
-        name: [
-            found for voice, part in zip(everyone, spoken, strict=True) if voice.set == name for found in part
-        ]
+        name: [found for voice, part in zip(everyone, spoken, strict=True) if voice.set == name for found in part]
         for name in VOICES
     }
 

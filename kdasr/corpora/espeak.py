@@ -83,9 +83,7 @@ def paths() -> tuple[Path, Path]:
     try:
         import espeakng_loader
     except ImportError:
-        raise Refusal(
-            "eSpeak NG is not installed", where="corpus digits", do="pip install 'kdasr[digits]'"
-        ) from None
+        raise Refusal("eSpeak NG is not installed", where="corpus digits", do="pip install 'kdasr[digits]'") from None
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
 
 

@@ -68,8 +68,7 @@ def locate(name: str, corpus: Path | None, holds: Callable[[Path], bool], home: 
     variable = f"${DATA} ({places[0] if places else 'not set'})"
     tried = f"--corpus (not given), {variable}, {BESIDE / name}, {home.url} ({reason})"
     raise Refusal(
-        f"corpus {name} is in none of its four places",
-        expected=tried,
+        f"corpus {name} is in none of its four places: {tried}",
         do=f"unpack {home.url} and name its folder: --corpus DIR",
     )
 

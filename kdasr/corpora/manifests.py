@@ -55,18 +55,12 @@ def write(
         _write_set(out / name, validate.in_order(found[name]), sounds, bad)
 
 
-def _write_set(
-    folder: Path, utterances: Sequence[Found], sounds: Mapping[str, Sound], bad: Mapping[str, str]
-) -> None:
+def _write_set(folder: Path, utterances: Sequence[Found], sounds: Mapping[str, Sound], bad: Mapping[str, str]) -> None:
     cuts = [make_cut(utterance, sounds[utterance.id]) for utterance in utterances if utterance.id in sounds]
     if not cuts:
-        raise Refusal(
-            "no utterance is left in the set", where=folder, do="name the complete corpus with --corpus DIR"
-        )
+        raise Refusal("no utterance is left in the set", where=folder, do="name the complete corpus with --corpus DIR")
     save_cuts(folder, cuts)
-    validate.write_bad(
-        folder, {utterance.id: bad[utterance.id] for utterance in utterances if utterance.id in bad}
-    )
+    validate.write_bad(folder, {utterance.id: bad[utterance.id] for utterance in utterances if utterance.id in bad})
     hours = sum(cut.duration for cut in cuts) / 3600
     speakers = len({cut.supervisions[0].speaker for cut in cuts})
     num_bad = len(utterances) - len(cuts)
@@ -86,9 +80,7 @@ def make_cut(utterance: Found, sound: Sound) -> MonoCut:
     source = AudioSource(type="file", channels=[0], source=str(sound.path))
     recording = Recording(utterance.id, [source], sound.rate, sound.num_samples, duration, channel_ids=[0])
     words = " ".join((utterance.text or "").upper().split())
-    supervision = SupervisionSegment(
-        utterance.id, utterance.id, 0.0, duration, 0, words, speaker=utterance.speaker
-    )
+    supervision = SupervisionSegment(utterance.id, utterance.id, 0.0, duration, 0, words, speaker=utterance.speaker)
     custom = {"audio_hash": sound.hash, **utterance.about}
     return MonoCut(utterance.id, 0.0, duration, 0, [supervision], recording=recording, custom=custom)
 
@@ -109,17 +101,13 @@ def load_cuts(folder: Path) -> list[MonoCut]:
     return list(CutSet.from_file(folder / CUTS))
 
 
-def write_language(
-    out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False
-) -> None:
+def write_language(out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False) -> None:
     """Writes the folder `lexicon`: `lexicon.txt` (a line `WORD PH PH ...` a pronunciation), other `files`."""
     if not io.begin(out / LEXICON, made, overwrite):
         return
     for name, text in files().items():
         io.write_text(out / LEXICON / name, text)
-    words = {
-        line.split()[0] for line in (out / LEXICON / "lexicon.txt").read_text(encoding="utf-8").splitlines()
-    }
+    words = {line.split()[0] for line in (out / LEXICON / "lexicon.txt").read_text(encoding="utf-8").splitlines()}
     io.finish(out / LEXICON, num_words=len(words))
 
 

@@ -29,12 +29,8 @@ def babble(length: int, rate: int, generator: np.random.Generator) -> np.ndarray
     total = np.zeros(length)
     knots = max(2, int(np.ceil(length / rate * 8)) + 1)
     for _ in range(TALKERS):
-        syllables = np.interp(
-            np.linspace(0, knots - 1, length), np.arange(knots), generator.random(knots) ** 2
-        )
-        total += syllables * _shaped(
-            length, rate, generator, lambda hertz: np.maximum(hertz / 500, 1.0) ** -1.5
-        )
+        syllables = np.interp(np.linspace(0, knots - 1, length), np.arange(knots), generator.random(knots) ** 2)
+        total += syllables * _shaped(length, rate, generator, lambda hertz: np.maximum(hertz / 500, 1.0) ** -1.5)
     return total
 
 

@@ -61,9 +61,7 @@ class Rules:
     rewritten: Path
 
 
-def check(
-    utterances: Sequence[Found], rules: Rules, num_jobs: int = 1
-) -> tuple[dict[str, Sound], dict[str, str]]:
+def check(utterances: Sequence[Found], rules: Rules, num_jobs: int = 1) -> tuple[dict[str, Sound], dict[str, str]]:
     """Reads every recording and checks it.
 
     Returns:

@@ -41,16 +41,12 @@ class YesnoOptions:
             raise ValueError(f"dev_every must be at least 2, found {self.dev_every}")
 
 
-def prepare(
-    out: Path, options: YesnoOptions, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False
-) -> None:
+def prepare(out: Path, options: YesnoOptions, corpus: Path | None, num_jobs: int = 1, overwrite: bool = False) -> None:
     """Writes `train`, `dev`, `train_all` (those two: 31), `test` (29), the lexicon; see `corpora.prepare`."""
     root = locate.locate("yesno", corpus, holds, HOME, out / "download")
     made = io.Made("corpus yesno", validate.shaping(options), {"corpus": io.folder_hash(root)})
     rules = validate.Rules(8000, options.max_clipped, out / "audio")
-    manifests.write(
-        out, made, SETS, lambda: find(root, options.dev_every), rules, options.max_bad, num_jobs, overwrite
-    )
+    manifests.write(out, made, SETS, lambda: find(root, options.dev_every), rules, options.max_bad, num_jobs, overwrite)
     manifests.write_language(out, made, lambda: {"lexicon.txt": LEXICON}, overwrite)
 
 

@@ -1,6 +1,6 @@
-"""The example index: every training set is a table of examples 0..N-1, and all its columns are read by number.
+"""The example index: a training set is a table of examples 0..N-1, and all its columns are read by number.
 
-Inputs, hard labels and soft targets are columns. A subset is a pool of numbers, an epoch a permutation of the pool.
+Inputs, hard labels and soft targets are columns. A subset is a pool of numbers, an epoch a permutation of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Examples(ABC):
         fingerprint: content hash of everything that `batch` returns.
         labelling: says what the classes mean; models and targets of another labelling are refused.
         background: classes left out of the second accuracy (silence states of speech).
-        parts: the stretches in which columns are stored (utterances for speech), in the order of the examples.
+        parts: the stretches in which columns are stored (utterances for speech), in the examples' order.
     """
 
     num_classes: int
@@ -40,7 +40,7 @@ class Examples(ABC):
 
     @abstractmethod
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and hard labels of the examples `index` (B,) int64: x (B, *input_shape) float32, y (B,) int64."""
+        """Inputs (B, *input_shape) float32 and hard labels (B,) int64 of the examples `index` (B,) int64."""
 
     @abstractmethod
     def labels(self) -> Tensor:
@@ -52,10 +52,10 @@ class Examples(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What a model trained on these examples records of them: dimensions, context, labelling, fingerprints."""
+        """What a model trained on these examples records: dimensions, context, labelling, fingerprints."""
 
     def pool(self, fraction: float, seed: int) -> Tensor:
-        """Numbers of a random part of the examples, ascending, (M,) int64; section 6 of the paper trains on 3 %."""
+        """Numbers of a random part of the examples, ascending, (M,) int64; section 6 trains on 3 %."""
         if fraction >= 1:
             return torch.arange(len(self))
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
@@ -69,10 +69,7 @@ class Examples(ABC):
     def names(self, index: Tensor) -> list[str]:
         """Names of the parts that the examples `index` lie in, each once."""
         ends = torch.tensor([part.begin + part.num_frames for part in self.parts])
-        return [
-            self.parts[number].id
-            for number in torch.bucketize(index.cpu(), ends, right=True).unique().tolist()
-        ]
+        return [self.parts[number].id for number in torch.bucketize(index.cpu(), ends, right=True).unique().tolist()]
 
 
 class RowMap:
@@ -111,11 +108,12 @@ class RowMap:
         return torch.bucketize(index, self._ends, right=True)
 
     def __call__(self, index: Tensor) -> Tensor:
+        """Rows of the examples `index`, (B,) int64."""
         return index + self._shifts[self.part(index)]
 
 
 class Sampler:
-    """Batches of example numbers without end: for each epoch a permutation of the pool, seeded by (seed, epoch).
+    """Batches of example numbers without end: each epoch a permutation of the pool, seeded by (seed, epoch).
 
     A last batch that would be smaller is left out (other examples each epoch), so all steps weigh the same.
 

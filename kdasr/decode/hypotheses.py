@@ -26,6 +26,8 @@ def decode_set(
 ) -> dict[str, object]:
     """Decodes all utterances of a set and writes `hypotheses.jsonl`, a line for each pair of weights.
 
+    An utterance without a path has the empty hypothesis: its words count as deleted.
+
     Args:
         out: output folder.
         searcher: graph and beams.
@@ -37,8 +39,10 @@ def decode_set(
         Facts for `info.json`, seconds and real-time factor of the search among them.
 
     Raises:
-        Refusal: more than `max_bad` utterances are left without a path.
+        Refusal: there are no utterances, or more than `max_bad` are left without a path.
     """
+    if not features.utterances:
+        raise Refusal("no utterances to decode", where=features.folder, do="name the features of a set")
     ids = [utterance.id for utterance in features.utterances]
     decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods)
     _check_paths(decoded, ids, searcher.options.max_bad, features.folder)
@@ -76,14 +80,28 @@ def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, where: st
             where=where,
             expected=f"at most {max_bad:.0%}",
             found=", ".join(lost[:5]),
-            do="widen the beams (--set decode.search_beam=20) or raise --set decode.max_bad=SHARE",
+            do="widen the beams (--set decode.search_beam=20) or allow more: --set decode.max_bad=SHARE --overwrite",
         )
 
 
 def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
-    """(language-model weight, penalty) -> utterance id -> text, of a finished decoding folder."""
+    """The hypotheses of a finished decoding folder.
+
+    Returns:
+        (language-model weight, penalty) -> utterance id -> text.
+
+    Raises:
+        Refusal: the folder is unfinished, or its hypotheses are absent or damaged.
+    """
     io.read_info(folder)
-    lines = (
-        json.loads(line) for line in (Path(folder) / HYPOTHESES).read_text(encoding="utf-8").splitlines()
-    )
-    return {(line["lm_weight"], line["penalty"]): line["text"] for line in lines}
+    path = Path(folder) / HYPOTHESES
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        hypotheses: dict[Weights, dict[str, str]] = {
+            (line["lm_weight"], line["penalty"]): line["text"] for line in lines
+        }
+    except FileNotFoundError:
+        raise Refusal("no hypotheses", where=path, do="name a folder made by kdasr decode") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise Refusal("damaged hypotheses", where=path, found=repr(error), do="decode again with --overwrite") from None
+    return hypotheses

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from kdasr.refusal import Refusal
+
 
 def log_prior(counts: torch.Tensor, floor: float) -> torch.Tensor:
     """Log of the pdfs' prior.
@@ -14,7 +16,12 @@ def log_prior(counts: torch.Tensor, floor: float) -> torch.Tensor:
 
     Returns:
         (S,) float32; its exp sums to 1.
+
+    Raises:
+        Refusal: nothing was counted.
     """
+    if not counts.sum() > 0:
+        raise Refusal("the prior has no counts", where="decoding", do="train the model again with --overwrite")
     share = counts.double() / counts.double().sum()
     floored = share.clamp(min=floor / len(counts))
     return (floored / floored.sum()).log().float()

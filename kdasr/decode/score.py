@@ -28,6 +28,10 @@ class ScoreOptions:
     bootstrap_samples: int = 2000
     bootstrap_seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.bootstrap_samples < 1:
+            raise ValueError(f"bootstrap_samples must be at least 1, found {self.bootstrap_samples}")
+
 
 @dataclass(frozen=True)
 class WordErrors:
@@ -87,15 +91,11 @@ def count_errors(
         )
     pairs = [(references[id].split(), hypotheses[id].split()) for id in references]
     counts = [kaldialign.edit_distance(reference, hypothesis) for reference, hypothesis in pairs]
-    insertions, deletions, substitutions = (
-        sum(count[kind] for count in counts) for kind in ("ins", "del", "sub")
-    )
+    insertions, deletions, substitutions = (sum(count[kind] for count in counts) for kind in ("ins", "del", "sub"))
     low = high = 0.0
     if options:
         low, high = _interval(pairs, options)
-    return WordErrors(
-        sum(len(reference) for reference, _ in pairs), insertions, deletions, substitutions, low, high
-    )
+    return WordErrors(sum(len(reference) for reference, _ in pairs), insertions, deletions, substitutions, low, high)
 
 
 def _interval(pairs: list[tuple[list[str], list[str]]], options: ScoreOptions) -> tuple[float, float]:
@@ -107,9 +107,10 @@ def _interval(pairs: list[tuple[list[str], list[str]]], options: ScoreOptions) -
 
 
 def choose(references: Mapping[str, str], hypotheses: Mapping[Weights, Mapping[str, str]]) -> Weights:
-    """The weights with the fewest errors; of equals the ones nearest the middle of those equals."""
+    """The weights with the fewest errors; of equals, in the order of weight and penalty, the middle one."""
     errors = {weights: count_errors(references, texts).errors for weights, texts in hypotheses.items()}
-    best = sorted(weights for weights, count in errors.items() if count == min(errors.values()))
+    fewest = min(errors.values())
+    best = sorted(weights for weights, count in errors.items() if count == fewest)
     return best[len(best) // 2]
 
 
@@ -123,8 +124,7 @@ def aligned_errors(references: Mapping[str, str], hypotheses: Mapping[str, str])
         if wrong:
             widths = [max(len(left), len(right)) for left, right in pairs]
             rows = (
-                [word.ljust(width) for word, width in zip(row, widths, strict=True)]
-                for row in zip(*pairs, strict=True)
+                [word.ljust(width) for word, width in zip(row, widths, strict=True)] for row in zip(*pairs, strict=True)
             )
             top, bottom = (" ".join(row).rstrip() for row in rows)
             blocks.append(f"{id} {wrong} / {len(reference)}\n  ref {top}\n  hyp {bottom}\n")

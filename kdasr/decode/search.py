@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from kdasr import fsa
 from kdasr.align.aligner import batches_by_length
 from kdasr.fsa import Graph
+from kdasr.refusal import Refusal
 
 Weights = tuple[float, float]  # language-model weight, word insertion penalty
 
@@ -29,7 +29,7 @@ class DecodeOptions:
         min_active: states kept on each frame, whatever the beam.
         max_active: states kept at most (Kaldi: 7000).
         batch_frames: frames that are searched at once, padding included.
-        lm_weights: language-model weights tried (Kaldi: 7 to 17); acoustic scores are divided by them.
+        lm_weights: language-model weights tried (Kaldi's scoring: 7 to 17); acoustic scores are divided by them.
         penalties: word insertion penalties tried (Kaldi: 0, 0.5, 1).
         prior: what posteriors are divided by: `counts` of the training alignment, or the `mean_posterior` of the model.
         prior_floor: smallest prior, relative to a uniform one.
@@ -37,13 +37,13 @@ class DecodeOptions:
     """
 
     acoustic_scale: float = 0.1
-    search_beam: float = 13.0
-    output_beam: float = 6.0
+    search_beam: float = 10.0
+    output_beam: float = 5.0
     min_active: int = 30
     max_active: int = 7000
     batch_frames: int = 20000
-    lm_weights: tuple[float, ...] = (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
-    penalties: tuple[float, ...] = (-0.5, 0.0, 0.5, 1.0)
+    lm_weights: tuple[float, ...] = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+    penalties: tuple[float, ...] = (0.0, 0.5, 1.0)
     prior: str = "counts"
     prior_floor: float = 0.01
     max_bad: float = 0.05
@@ -51,14 +51,12 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.prior not in ("counts", "mean_posterior"):
             raise ValueError(f"prior must be counts or mean_posterior, found {self.prior!r}")
-        if (
-            min(self.search_beam, self.output_beam, self.acoustic_scale) <= 0
-            or not self.lm_weights
-            or not self.penalties
-        ):
-            raise ValueError(
-                "beams and acoustic_scale must be above 0, lm_weights and penalties must not be empty"
-            )
+        if min(self.search_beam, self.output_beam, self.acoustic_scale) <= 0 or self.batch_frames < 1:
+            raise ValueError("beams and acoustic_scale must be above 0, batch_frames at least 1")
+        if not self.lm_weights or not self.penalties or min(self.lm_weights) <= 0:
+            raise ValueError("lm_weights and penalties must not be empty, lm_weights above 0")
+        if not 0 <= self.max_bad <= 1 or self.prior_floor < 0:
+            raise ValueError("max_bad is a share between 0 and 1, prior_floor at least 0")
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,13 @@ class Searcher:
 
     Args:
         graph: state-level decoding graph, transition scores included.
-        num_words: words of the lexicon (rows above refer to `graph.word_sequences`).
+        num_words: words of the lexicon (larger values of `graph.words` refer to `graph.word_sequences`).
         options: scales and beams.
     """
 
     def __init__(self, graph: Graph, num_words: int, options: DecodeOptions) -> None:
         self.options = options
+        self._num_pdfs = graph.max_label
         self._graph = fsa.stack([fsa.fsa(graph)])
         self._graph.graph_scores = self._graph.scores.clone()
         self._sequences = [
@@ -95,26 +94,47 @@ class Searcher:
         self._lengths = torch.tensor([len(sequence) for sequence in self._sequences])
 
     def lattices(self, log_likelihoods: Sequence[torch.Tensor]) -> Any:
-        """The lattices of utterances sorted by length, longest first; scores are acoustic (scaled) plus graph scores."""
+        """The lattices of utterances; an arc's score is the scaled acoustic score and the graph's.
+
+        Args:
+            log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first.
+
+        Raises:
+            Refusal: the graph has more pdfs than the model.
+        """
+        num_pdfs = log_likelihoods[0].shape[1]
+        if num_pdfs < self._num_pdfs:  # k2 would read beyond the row
+            raise Refusal(
+                "the graph is of another model",
+                where="decoding",
+                expected=f"at least {self._num_pdfs} states",
+                found=f"{num_pdfs} states",
+                do="name the graph made for this model",
+            )
         options = self.options
-        dense = fsa.dense([matrix * options.acoustic_scale for matrix in log_likelihoods])
+        dense = fsa.dense([torch.mul(matrix, options.acoustic_scale) for matrix in log_likelihoods])
         beams = (options.search_beam, options.output_beam, options.min_active, options.max_active)
         return fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
 
     def best_words(self, lattices: Any, weights: Weights) -> list[list[int] | None]:
-        """The words of the best path of each lattice at a language-model weight and an insertion penalty."""
+        """The words of the best path of each lattice at other weights than the search's.
+
+        Args:
+            lattices: from `lattices`; left as they were.
+            weights: language-model weight, by which acoustic scores are divided, and the penalty of each word.
+
+        Returns:
+            Word numbers of each utterance, None where no path survived.
+        """
         found = lattices.scores.clone()  # k2 hands out a view
         acoustic = (found - lattices.graph_scores) / self.options.acoustic_scale
         lm_weight, penalty = weights
-        lattices.scores = (
-            acoustic / lm_weight + lattices.graph_scores - penalty * self._lengths[lattices.words.long()]
-        )
+        lattices.scores = acoustic / lm_weight + lattices.graph_scores - penalty * self._lengths[lattices.words.long()]
         paths = fsa.best_paths(lattices)
         lattices.scores = found
-        splits, rows = fsa.arc_splits(paths), fsa.path_rows(paths, "words")
         return [
-            [word for entry in row for word in self._sequences[entry]] if end > begin else None
-            for row, begin, end in zip(rows, splits[:-1], splits[1:], strict=True)
+            [word for entry in row for word in self._sequences[entry]] if len(row) else None
+            for row in fsa.path_rows(paths, "words", final=True)
         ]
 
     def decode(self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor]) -> Decoded:

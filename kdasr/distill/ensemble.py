@@ -26,7 +26,7 @@ SHARED = ("labelling", "num_pdfs", "dim", "left", "right")  # facts in which all
 
 
 def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The model folders that `folders` name: themselves, or their `member-<seed>` in the order of the seeds."""
+    """The model folders that `folders` name: themselves, or their `member-<seed>`, in the seeds' order."""
     found: list[Path] = []
     for folder in [folders] if isinstance(folders, (str, Path)) else folders:
         members = [path for path in Path(folder).glob("member-*") if re.fullmatch(r"member-\d+", path.name)]
@@ -40,7 +40,7 @@ class Ensemble:
     Args:
         members: the models.
         infos: what their folders say, one a member.
-        mean: of the members' predictions: `arithmetic`, mean_k softmax(z_k / T), or `geometric`, softmax(mean_k z_k / T).
+        mean: `arithmetic`, mean_k softmax(z_k / T), or `geometric`, softmax(mean_k z_k / T).
         names: the members' names for tables.
         compute: `fp32`, `bf16` or `auto`: arithmetic of the matrix products.
         device: `auto`, `cpu`, `cuda`, ...
@@ -147,7 +147,7 @@ class Ensemble:
         return combine(self.logits(x), temperature, self.mean).exp()
 
     def log_probabilities(self, x: Tensor) -> Tensor:
-        """log p at T = 1, (B, S) float32."""
+        """The log of the prediction at T = 1, (B, S) float32."""
         return combine(self.logits(x), 1.0, self.mean)
 
     def log_posteriors(self, frames: Tensor | np.ndarray) -> Tensor:
@@ -160,12 +160,10 @@ class Ensemble:
             (T, S) float32 on the CPU; exp of each row sums to 1. Posteriors are averaged before the log.
         """
         left, right = int(self.infos[0]["left"]), int(self.infos[0]["right"])
-        column = torch.as_tensor(frames).float()
+        column = torch.as_tensor(frames if isinstance(frames, Tensor) else np.array(frames)).float()
         if column.ndim != 2 or column.shape[1] != self.input_shape[-1]:
             expected = f"(T, {self.input_shape[-1]})"
-            raise Refusal(
-                "frames of another dimension than the model's", expected=expected, found=tuple(column.shape)
-            )
+            raise Refusal("frames of another dimension than the model's", expected=expected, found=tuple(column.shape))
         if not len(column):
             return column.new_zeros(0, self.num_pdfs)
         seen = windows(column, left, right)
@@ -184,8 +182,8 @@ def combine(logits: Tensor, temperature: float, mean: str) -> Tensor:
         (B, S) float32, normalised: log mean_k softmax(z_k / T), or log softmax(mean_k z_k / T).
     """
     if mean == "geometric":
-        return F.log_softmax(logits.mean(0) / temperature, dim=1)
-    return torch.logsumexp(F.log_softmax(logits / temperature, dim=2), dim=0) - math.log(len(logits))
+        return F.log_softmax(logits.mean(0).div(temperature), dim=1)
+    return torch.logsumexp(F.log_softmax(logits.div(temperature), dim=2), dim=0).sub(math.log(len(logits)))
 
 
 def score(ensemble: Ensemble, examples: Examples) -> tuple[Score, list[Score]]:

@@ -1,4 +1,4 @@
-"""Settings chosen on the development set: one model for each combination of values, and a table of what came out."""
+"""Settings chosen on the development set: a model for each combination of values, and a table of results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def train_cell(job: TrainJob | StudentJob) -> dict[str, Any]:
 def run(
     folder: Path, grid: Sequence[Cell], work: Sequence[TrainJob | StudentJob], num_jobs: int
 ) -> list[dict[str, Any]]:
-    """Trains every cell in its own folder, then writes `results.json` and `results.md`, best dev accuracy first.
+    """Trains every cell in its own folder, then writes `results.json` and `results.md`, the best first.
 
     Returns:
         Rows of values, dev accuracy (with and without silence) and dev cross-entropy.

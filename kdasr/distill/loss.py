@@ -40,12 +40,10 @@ def soft_cross_entropy(logits: Tensor, soft_targets: Tensor, temperature: float)
     return -(soft_targets * log_q).sum(dim=1).mean()
 
 
-def distillation_loss(
-    logits: Tensor, soft_targets: Tensor, labels: Tensor, options: DistillOptions
-) -> Tensor:
+def distillation_loss(logits: Tensor, soft_targets: Tensor, labels: Tensor, options: DistillOptions) -> Tensor:
     """w_soft T^2 CE(p_T, q_T) + w_hard CE(y, q), mean per frame, a scalar.
 
-    The gradient of the soft term scales as 1 / T^2, so T^2 is always there, whichever weight is 0 (section 2).
+    The soft term's gradient scales as 1 / T^2 (section 2), so T^2 is always there, whichever weight is 0.
 
     Args:
         logits: the student's z, (B, S).

@@ -31,7 +31,7 @@ class Targets(Protocol):
 
 
 class LiveTargets:
-    """Soft targets computed when they are asked for, from the inputs as the student sees them (augmented inputs).
+    """Soft targets computed when they are asked for, from the inputs that the student sees (augmented ones).
 
     Args:
         ensemble: the teachers.
@@ -69,7 +69,7 @@ class LiveTargets:
 class SoftTargets:
     """Stored soft targets, read by example number or by utterance.
 
-    Probabilities (of an arithmetic mean) are bound to the temperature they were made at; logits (geometric) are good for any.
+    Probabilities (arithmetic mean) are bound to the temperature they were made at; logits (geometric) serve any.
 
     Args:
         folder: made by `make`.
@@ -80,9 +80,7 @@ class SoftTargets:
         Refusal: they are of another alignment, of other features or classes, or at another temperature.
     """
 
-    def __init__(
-        self, folder: str | Path, examples: Examples | None = None, temperature: float | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, examples: Examples | None = None, temperature: float | None = None) -> None:
         self.table = FrameTable(folder)
         info = self.table.info
         self.kind, stored = info["kind"], float(info["temperature"])
@@ -112,22 +110,22 @@ class SoftTargets:
 
     def utterance(self, id: str) -> Tensor:
         """p_T of an utterance's frames, (T, S) float32."""
-        return self._probabilities(np.ascontiguousarray(self.table.frames(id)))
+        return self._probabilities(np.array(self.table.frames(id)))
 
     def _probabilities(self, rows: np.ndarray) -> Tensor:
-        stored = torch.from_numpy(rows.astype(np.float32))
+        stored = torch.from_numpy(rows).float()
         if self.kind == LOGITS:
             return F.softmax(stored / self.temperature, dim=1)
         return stored / stored.sum(1, keepdim=True)  # float16 rounded them
 
 
 def make(folder: Path, ensemble: Ensemble, examples: Examples, temperature: float) -> dict[str, Any]:
-    """Writes the ensemble's soft targets of all examples, float16, into a folder that has begun, and finishes it.
+    """Writes the ensemble's soft targets of all examples, float16, into a begun folder, and finishes it.
 
     Args:
         folder: the output.
-        ensemble: the teachers; an arithmetic mean stores probabilities at T, a geometric one its mean logits (each row with
-            mean 0), which are good for any T.
+        ensemble: the teachers; an arithmetic mean stores probabilities at T, a geometric one its mean logits
+            (each row with mean 0), which serve any T.
         examples: the transfer set.
         temperature: T.
 
@@ -138,9 +136,7 @@ def make(folder: Path, ensemble: Ensemble, examples: Examples, temperature: floa
     writer = FrameTableWriter(folder)
     for part in log.progress(examples.parts, str(folder)):
         index = torch.arange(part.begin, part.begin + part.num_frames)
-        rows = torch.cat(
-            [_rows(ensemble, examples.batch(some)[0], temperature) for some in index.split(BATCH)]
-        )
+        rows = torch.cat([_rows(ensemble, examples.batch(some)[0], temperature) for some in index.split(BATCH)])
         writer.add(part.id, part.speaker, rows.numpy())
     num_utterances = writer.close()
     return io.finish(
@@ -175,7 +171,7 @@ def _rows(ensemble: Ensemble, x: Tensor, temperature: float) -> Tensor:
 
 
 class Distillation:
-    """The objective of a student: the distillation loss with targets fetched by the batch's own example numbers.
+    """A student's objective: the distillation loss, its targets fetched by the batch's own example numbers.
 
     Args:
         targets: the teacher's, at the options' temperature.

@@ -20,7 +20,7 @@ from kdasr.train.loop import TrainOptions
 
 @dataclass(frozen=True)
 class StudentJob:
-    """One student to train; travels to a worker process. Its targets are stored ones, or those of `teachers`, live."""
+    """One student to train; travels to a worker process. Its targets are stored, or computed by `teachers`."""
 
     folder: Path
     source: FrameSource
@@ -48,8 +48,7 @@ class StudentJob:
                 do="name --soft-targets or --teacher, one of them",
             )
         teachers = {
-            f"teacher_{number}": io.fingerprint(path)
-            for number, path in enumerate(model_folders(self.teachers))
+            f"teacher_{number}": io.fingerprint(path) for number, path in enumerate(model_folders(self.teachers))
         }
         targets = {"soft_targets": io.fingerprint(self.soft_targets)} if self.soft_targets else teachers
         return io.Made("distill", options, {**inputs(self.source, self.dev), **targets})
@@ -66,9 +65,7 @@ class StudentJob:
                 "make them anew",
             )
             return Distillation(stored, self.distill)
-        ensemble = Ensemble.load(
-            self.teachers, self.distill.mean, self.student.precision, self.student.device
-        )
+        ensemble = Ensemble.load(self.teachers, self.distill.mean, self.student.precision, self.student.device)
         return Distillation(LiveTargets(ensemble, self.distill.temperature, examples), self.distill)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from lhotse import Features, MonoCut
 
 from kdasr import io, jobs, log
-from kdasr.corpora import manifests, validate
+from kdasr.corpora import audio, manifests, validate
 from kdasr.data.table import FrameTableWriter
 from kdasr.features.extractor import KaldiExtractor
 from kdasr.features.reader import TableReader
@@ -55,9 +55,7 @@ def compute(
     worthwhile = int(sum(cut.duration for cut in cuts) / SECONDS_A_PROCESS)
     jobs.run(compute_part, parts, min(num_jobs, max(1, worthwhile)), threads=1)
     lengths, bad = _pack(out, [stem for _, _, stem in parts])
-    validate.set_aside(
-        bad, len(cuts), extractor.config.max_bad, cuts_folder, f"{_section(extractor)}.max_bad=N"
-    )
+    validate.set_aside(bad, len(cuts), extractor.config.max_bad, cuts_folder, f"{_section(extractor)}.max_bad=N")
     validate.write_bad(out, bad)
     _attach(out, extractor, cuts, lengths)
     shutil.rmtree(out / "parts", ignore_errors=True)
@@ -102,24 +100,34 @@ def _expect_rate(cuts: Sequence[MonoCut], extractor: KaldiExtractor, where: Path
     wanted = extractor.config.sampling_rate
     rates = sorted({cut.sampling_rate for cut in cuts})
     if rates and wanted not in rates:
-        do = (
-            f"add --set {_section(extractor)}.sampling_rate={rates[0]} (to every set), or resample the corpus"
-        )
-        raise Refusal(
-            "the cuts' sampling rate is another", where=where, expected=wanted, found=rates[0], do=do
-        )
+        do = f"add --set {_section(extractor)}.sampling_rate={rates[0]} (to every set), or resample the corpus"
+        raise Refusal("the cuts' sampling rate is another", where=where, expected=wanted, found=rates[0], do=do)
 
 
 def _features(extractor: KaldiExtractor, cut: MonoCut) -> np.ndarray | str:
     """The features of a cut, or why there are none."""
     try:
-        samples = cut.load_audio()
+        samples, rate = _samples(cut)
     except Exception as error:  # lhotse hands on whatever its backends raise
-        return "the audio cannot be read: " + " ".join(str(error).split())[:300]
-    if fault := validate.fault_of(samples, cut.sampling_rate, extractor.config.sampling_rate):
+        return " ".join(str(error).split())[:300]
+    if fault := validate.fault_of(samples, rate, extractor.config.sampling_rate):
         return fault
-    frames = extractor.extract(samples, cut.sampling_rate).astype(extractor.config.dtype)
-    return frames if len(frames) else f"the audio is shorter than a frame: {samples.shape[-1]} samples"
+    if samples.shape[1] != cut.num_samples:
+        return f"the audio has {samples.shape[1]} samples, the manifest says {cut.num_samples}"
+    frames = extractor.extract(samples, rate).astype(extractor.config.dtype)
+    return frames if len(frames) else f"the audio is shorter than a frame: {samples.shape[1]} samples"
+
+
+def _samples(cut: MonoCut) -> tuple[np.ndarray, int]:
+    """`(C, N)` samples and their rate: whole recordings by our own reader, parts and altered ones by lhotse.
+
+    Where a file is shorter than its manifest says, lhotse mirrors up to half a second.
+    """
+    recording = cut.recording
+    whole = cut.start == 0 and cut.num_samples == recording.num_samples and len(recording.sources) == 1
+    if not whole or recording.transforms or recording.sources[0].type != "file":
+        return cut.load_audio(), cut.sampling_rate
+    return audio.read(Path(recording.sources[0].source))
 
 
 def _pack(out: Path, stems: Sequence[Path]) -> tuple[dict[str, int], dict[str, str]]:
@@ -139,9 +147,7 @@ def _pack(out: Path, stems: Sequence[Path]) -> tuple[dict[str, int], dict[str, s
     return lengths, bad
 
 
-def _attach(
-    out: Path, extractor: KaldiExtractor, cuts: Sequence[MonoCut], lengths: Mapping[str, int]
-) -> None:
+def _attach(out: Path, extractor: KaldiExtractor, cuts: Sequence[MonoCut], lengths: Mapping[str, int]) -> None:
     """Writes the cuts with their features attached."""
     attached = [cut for cut in cuts if cut.id in lengths]
     for cut in attached:

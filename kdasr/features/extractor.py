@@ -124,9 +124,7 @@ class KaldiExtractor(FeatureExtractor):  # type: ignore[misc]
         if samples.ndim > 1 and samples.shape[0] != 1:
             raise Refusal("several channels", expected="(1, N)", found=samples.shape)
         computer = self.make()
-        computer.accept_waveform(
-            sampling_rate, (samples.reshape(-1) * np.float32(self.config.sample_scale)).tolist()
-        )
+        computer.accept_waveform(sampling_rate, (samples.reshape(-1) * np.float32(self.config.sample_scale)).tolist())
         computer.input_finished()
         frames = [computer.get_frame(index) for index in range(computer.num_frames_ready)]
         return np.array(frames, np.float32).reshape(len(frames), self.feature_dim(sampling_rate))

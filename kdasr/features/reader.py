@@ -28,8 +28,6 @@ class TableReader(FeaturesReader):  # type: ignore[misc]
     def __init__(self, storage_path: str) -> None:
         self.table = _table(str(storage_path))
 
-    def read(
-        self, key: str, left_offset_frames: int = 0, right_offset_frames: int | None = None
-    ) -> np.ndarray:
+    def read(self, key: str, left_offset_frames: int = 0, right_offset_frames: int | None = None) -> np.ndarray:
         """Frames of the utterance `key`, `(T, dim)` float32, those between the two offsets."""
         return np.asarray(self.table.frames(key)[left_offset_frames:right_offset_frames], np.float32)

@@ -7,8 +7,12 @@ which become epsilons after determinisation and are removed before phones are ex
 from __future__ import annotations
 
 import math
+import os
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from kdasr import fsa
-from kdasr.fsa import FINAL, Graph, make_graph
+from kdasr.fsa import FINAL, Graph, make_graph, phone_graph
 from kdasr.lang.graph import expand_states
 from kdasr.lang.lexicon import Lexicon
+from kdasr.lang.lm import read_arpa
 from kdasr.lang.topology import Topology, TransitionTable
 from kdasr.refusal import Refusal
 
@@ -53,7 +58,7 @@ def decoding_graph(
         options: see there.
 
     Raises:
-        Refusal: no word of the lexicon has a probability in the n-gram.
+        Refusal: the n-gram's file is damaged, or has no word of the lexicon.
     """
     import kaldifst
 
@@ -63,13 +68,6 @@ def decoding_graph(
     words = _compiled(lexicon_arcs(lexicon, disambiguated, first_symbol, first_symbol + num_symbols), final=1)
     kaldifst.arcsort(words, "olabel")
     composed = kaldifst.compose(words, grammar)
-    if composed.start == -1:
-        raise Refusal(
-            "lexicon and n-gram have no word in common",
-            where=arpa,
-            do="use the same spelling and case in both",
-        )
-    composed = composed.copy() if not isinstance(composed, kaldifst.StdVectorFst) else composed
     if options.determinize:
         kaldifst.determinize_star(composed, use_log=True)
         kaldifst.minimize_encoded(composed)
@@ -80,7 +78,9 @@ def decoding_graph(
 def lexicon_arcs(
     lexicon: Lexicon, disambiguated: list[tuple[str, list[int]]], symbol_0: int, silence_symbol: int
 ) -> list[Arc]:
-    """Arcs of L with optional silence, as Kaldi builds it: 0 start, 1 between words (final), 2 silence, 3 after silence.
+    """Arcs of L with optional silence, as Kaldi builds it.
+
+    States: 0 start, 1 between words (final), 2 silence to come after a word, 3 after silence.
 
     Args:
         lexicon: phones, words, silence.
@@ -129,13 +129,11 @@ def _grammar(lexicon: Lexicon, arpa: str | Path) -> Any:
     import kaldifst
     import kaldilm
 
-    size = len(lexicon.words)
+    read_arpa(arpa)  # refuses what kaldilm would end the process at
     symbols = ["<eps>", *lexicon.words, "#0", "<s>", "</s>"]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _silent_stderr():
         table = Path(folder) / "words.txt"
-        table.write_text(
-            "".join(f"{word} {number}\n" for number, word in enumerate(symbols)), encoding="utf-8"
-        )
+        table.write_text("".join(f"{word} {number}\n" for number, word in enumerate(symbols)), encoding="utf-8")
         text = kaldilm.arpa2fst(
             str(arpa),
             "",
@@ -144,13 +142,28 @@ def _grammar(lexicon: Lexicon, arpa: str | Path) -> Any:
             max_arpa_warnings=0,
             ilabel_sort=True,
         )
-    if not any(len(fields := line.split()) > 3 and 0 < int(fields[3]) <= size for line in text.splitlines()):
+    arcs = (fields for line in text.splitlines() if len(fields := line.split()) > 3)
+    if not any(1 <= int(fields[3]) <= len(lexicon.words) for fields in arcs):
         raise Refusal(
-            "no word of the n-gram is in the lexicon", where=arpa, do="use the same spelling and case in both"
+            "lexicon and n-gram have no word in common", where=arpa, do="use the same spelling and case in both"
         )
     grammar = kaldifst.compile(text)
     kaldifst.arcsort(grammar, "ilabel")
     return grammar
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Lets nothing through to file descriptor 2: kaldilm's C++ tells there of every section that it reads."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _compiled(arcs: list[Arc], final: int) -> Any:
@@ -161,44 +174,39 @@ def _compiled(arcs: list[Arc], final: int) -> Any:
 
 
 def _graph_of(transducer: Any, first_symbol: int, num_words: int) -> Graph:
-    """The arrays of a kaldifst transducer; disambiguation symbols become epsilon, costs scores; the start becomes 0."""
-    fields = [line.split() for line in transducer.to_str().splitlines()]
-    start, final = (
-        int(fields[0][0]),
-        1 + max(int(state) for row in fields for state in (row[:2] if len(row) > 2 else row[:1])),
-    )
+    """The arrays of a kaldifst transducer; disambiguation symbols become epsilon, costs scores; the start becomes 0.
+
+    Args:
+        transducer: its text has rows `source target phone word [cost]`, and `state [cost]` for final states; the first
+            row begins with the start.
+        first_symbol: smallest disambiguation symbol among the phones.
+        num_words: larger word labels (#0) give out nothing.
+    """
+    rows = [line.split() for line in transducer.to_str().splitlines()]
+    start = int(rows[0][0])
+    final = 1 + max(int(state) for row in rows for state in row[: 2 if len(row) > 2 else 1])
     number = {start: 0, 0: start}
     arcs = []
-    for row in fields:
+    for row in rows:
         source = number.get(int(row[0]), int(row[0]))
         if len(row) <= 2:
             arcs.append((source, final, FINAL, -float(row[1]) if len(row) == 2 else 0.0, 0))
             continue
-        phone, word = int(row[2]), int(row[3])
+        target, phone, word = number.get(int(row[1]), int(row[1])), int(row[2]), int(row[3])
         score = -float(row[4]) if len(row) == 5 else 0.0
-        target = number.get(int(row[1]), int(row[1]))
-        arcs.append(
-            (source, target, phone if phone < first_symbol else 0, score, word if word <= num_words else 0)
-        )
+        arcs.append((source, target, phone if phone < first_symbol else 0, score, word if word <= num_words else 0))
     return make_graph(arcs)
 
 
 def _without_epsilons(graph: Graph, num_words: int) -> Graph:
-    """Removes epsilon arcs; an arc that takes over the words of epsilons before it refers to a word sequence."""
+    """Removes epsilon arcs; an arc that takes over the words of epsilons beside it refers to a word sequence."""
     k2 = fsa.k2()
     removed = k2.connect(k2.remove_epsilon(fsa.fsa(graph)))
-    arcs = removed.arcs.values().numpy()
     rows: dict[tuple[int, ...], int] = {(): 0, **{(word,): word for word in range(1, num_words + 1)}}
-    index = [rows.setdefault(tuple(sequence), len(rows)) for sequence in _sequences(removed.words)]
-    none = np.full(len(arcs), -1, np.int32)
-    score = np.ascontiguousarray(removed.scores.numpy(), np.float32)
-    return Graph(
-        *(np.ascontiguousarray(arcs[:, column]) for column in range(3)),
-        score,
-        np.array(index, np.int32),
-        none,
-        np.zeros_like(none),
-        tuple(list(rows)[num_words + 1 :]),
+    words = [rows.setdefault(tuple(sequence), len(rows)) for sequence in _sequences(removed.words)]
+    source, target, label = removed.arcs.values().numpy()[:, :3].T
+    return phone_graph(
+        source, target, label, removed.scores.numpy(), np.array(words), tuple(list(rows)[num_words + 1 :])
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import Topology, TransitionTable
+from kdasr.refusal import Refusal
 
 
 def transcript_graph(words: Sequence[str], lexicon: Lexicon) -> Graph:
@@ -26,13 +27,20 @@ def transcript_graph(words: Sequence[str], lexicon: Lexicon) -> Graph:
 
     Returns:
         An epsilon-free graph; words stand on the first phone of their pronunciations.
+
+    Raises:
+        Refusal: there are no words, or one is not in the lexicon.
     """
+    if not words:
+        raise Refusal("a transcript without words cannot be aligned", do="take the utterance out of the cuts")
     silent = math.log(lexicon.options.silence_probability)
     spoken = math.log(1 - lexicon.options.silence_probability)
     silence = lexicon.phone_ids[lexicon.options.silence_phone]
     arcs: list[tuple[int, int, int, float, int]] = [(0, 1, silence, silent, 0)]
     sources, num_states = {0: spoken, 1: 0.0}, 2  # where a word may begin -> score of beginning there
     for word in words:
+        if word not in lexicon.word_ids:
+            raise Refusal(f"the word {word!r} is not in the lexicon", do="replace it by Lexicon.known")
         number, after, pause = lexicon.word_ids[word], num_states, num_states + 1
         num_states += 2
         for variant in lexicon.pronunciations[word]:
@@ -61,18 +69,18 @@ def expand_states(graph: Graph, topology: Topology, table: TransitionTable) -> G
     final = graph.label == FINAL
     inner = np.where(final, 0, sizes[graph.label])
     base = graph.num_states + np.cumsum(inner) - inner
-    pieces = [_columns(graph, final, graph.source, graph.target, np.int32(FINAL), np.int32(-1), entry=True)]
+    pieces = [_columns(graph, final, graph.source, graph.target, FINAL, -1, entry=True)]
     for phone in np.unique(graph.label[~final]):
         chosen = graph.label == phone
-        for transition in table.of_phone[int(phone)]:
-            state, destination = table.state[transition], table.destination[transition]
+        for transition in table.of_phone[int(phone)].tolist():
+            state, destination = int(table.state[transition]), int(table.destination[transition])
             target = graph.target if destination == sizes[phone] else base + destination
-            label = table.pdf[transition] + 1
+            label = int(table.pdf[transition]) + 1
             pieces.append(_columns(graph, chosen, base + state, target, label, transition, entry=False))
             if state == 0:
                 pieces.append(_columns(graph, chosen, graph.source, target, label, transition, entry=True))
-    columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
-    return _renumbered(Graph(*columns, word_sequences=graph.word_sequences), graph.num_states - 1)
+    arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in ARRAYS}
+    return _renumbered(Graph(**arrays, word_sequences=graph.word_sequences), graph.num_states - 1)
 
 
 def _columns(
@@ -83,19 +91,18 @@ def _columns(
     label: int,
     transition: int,
     entry: bool,
-) -> list[np.ndarray]:
+) -> dict[str, np.ndarray]:
+    """The arcs that stand for one transition in all chosen phone arcs; only entries carry score, words, phone start."""
     size = int(chosen.sum())
-    score = graph.score[chosen] if entry else np.zeros(size, np.float32)
-    words = graph.words[chosen] if entry else np.zeros(size, np.int32)
-    constants = [np.full(size, value, np.int32) for value in (label, transition, entry and label != FINAL)]
-    return [
-        source[chosen].astype(np.int32),
-        target[chosen].astype(np.int32),
-        constants[0],
-        score,
-        words,
-        *constants[1:],
-    ]
+    return {
+        "source": source[chosen].astype(np.int32),
+        "target": target[chosen].astype(np.int32),
+        "label": np.full(size, label, np.int32),
+        "score": graph.score[chosen] if entry else np.zeros(size, np.float32),
+        "words": graph.words[chosen] if entry else np.zeros(size, np.int32),
+        "transition": np.full(size, transition, np.int32),
+        "phone_start": np.full(size, entry and label != FINAL, np.int32),
+    }
 
 
 def _renumbered(graph: Graph, final: int) -> Graph:

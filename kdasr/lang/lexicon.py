@@ -12,6 +12,8 @@ from kdasr import io
 from kdasr.refusal import Refusal
 
 Pronunciation = tuple[str, ...]
+COMMENTS = ("#", ";;;")  # the second is the CMU dictionary's
+RESERVED = ("<s>", "</s>", "<eps>")  # of n-grams and graphs
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,7 @@ class LangOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.silence_probability < 1:
-            raise ValueError(
-                f"silence_probability must lie between 0 and 1, found {self.silence_probability}"
-            )
+            raise ValueError(f"silence_probability must lie between 0 and 1, found {self.silence_probability}")
         if self.silence_states < 2 or self.states < 1:
             raise ValueError("silence_states must be at least 2, states at least 1")
         for noise in self.noise_words:
@@ -69,9 +69,7 @@ class Lexicon:
     @cached_property
     def phones(self) -> list[str]:
         """All phones, silences first, the others sorted; a phone's number is its place here, from 1 (0 is epsilon)."""
-        spoken = {
-            phone for variants in self.pronunciations.values() for variant in variants for phone in variant
-        }
+        spoken = {phone for variants in self.pronunciations.values() for variant in variants for phone in variant}
         return [*self.silence_phones, *sorted(spoken - set(self.silence_phones))]
 
     @cached_property
@@ -99,25 +97,25 @@ class Lexicon:
 
     def write(self, path: str | Path) -> None:
         """Writes `WORD PH PH` lines, one a pronunciation, in word order."""
-        lines = (
-            f"{word} {' '.join(variant)}\n" for word in self.words for variant in self.pronunciations[word]
-        )
+        lines = (f"{word} {' '.join(variant)}\n" for word in self.words for variant in self.pronunciations[word])
         io.write_text(path, "".join(lines))
 
 
 def read_lexicon(path: str | Path, options: LangOptions | None = None) -> Lexicon:
-    """Reads `WORD PH PH ...` lines; further lines of a word, or `WORD(2)`, are variants; `#` begins a comment line.
+    """Reads `WORD PH PH ...` lines; further lines of a word, or `WORD(2)`, are variants; `#` and `;;;` begin comments.
+
+    Args:
+        path: text file in UTF-8.
+        options: silence, unknown word and noise words, which are added.
 
     Raises:
-        Refusal: the file is absent or empty, a line has no phones, or silence's own phone is missing a use.
+        Refusal: the file is absent, empty or no text, a line has no phones, or its word is a reserved symbol.
     """
     options = options or LangOptions()
     path = Path(path)
-    if not path.exists():
-        raise Refusal("no such lexicon", where=path, do="name a file of `WORD PHONE PHONE ...` lines")
     pronunciations: dict[str, list[Pronunciation]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip() and not line.startswith("#"):
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        if line.strip() and not line.startswith(COMMENTS):
             _add_line(pronunciations, line.split(), f"{path}:{number}")
     if not pronunciations:
         raise Refusal("the lexicon is empty", where=path, expected="`WORD PHONE PHONE ...` lines")
@@ -126,6 +124,17 @@ def read_lexicon(path: str | Path, options: LangOptions | None = None) -> Lexico
         pronunciations[word] = [(phone,)]
     pronunciations.setdefault(options.unknown_word, [(options.unknown_phone,)])
     return Lexicon(pronunciations, options)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise Refusal("no such lexicon", where=path, do="name a file of `WORD PHONE PHONE ...` lines") from None
+    except UnicodeDecodeError as error:
+        raise Refusal(
+            "the lexicon is not a text file", where=path, expected="UTF-8", found=str(error), do="convert it to UTF-8"
+        ) from None
 
 
 def _add_line(pronunciations: dict[str, list[Pronunciation]], fields: Sequence[str], where: str) -> None:
@@ -139,8 +148,9 @@ def _add_line(pronunciations: dict[str, list[Pronunciation]], fields: Sequence[s
             where=where,
             expected="WORD PHONE PHONE ...",
             found=" ".join(fields),
+            do="give it phones or take the line out",
         )
-    if word in ("<s>", "</s>", "<eps>") or word.startswith("#"):
+    if word in RESERVED or word.startswith("#"):
         raise Refusal(f"{word!r} is not a word", where=where, do="take it out of the lexicon")
     if phones not in pronunciations.setdefault(word, []):
         pronunciations[word].append(phones)

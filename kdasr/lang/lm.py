@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +23,7 @@ class LmOptions:
     """Options of n-gram training.
 
     Attributes:
-        order: 2 for a bigram. Smoothing is unmodified Kneser-Ney without count cut-offs.
+        order: 2 for a bigram. Smoothing is unmodified Kneser-Ney without count cut-offs (none for order 1).
     """
 
     order: int = 2
@@ -34,47 +37,149 @@ def train_ngram(texts: Sequence[str], out: str | Path, order: int) -> None:
     """Trains a Kneser-Ney n-gram and writes it as ARPA.
 
     Args:
-        texts: sentences, words separated by spaces.
+        texts: sentences, words separated by spaces; those without words are passed over.
         out: ARPA file to write.
         order: n.
 
     Raises:
         Refusal: no text, or kaldingram failed.
     """
-    if not any(text.split() for text in texts):
+    sentences = [" ".join(text.split()) for text in texts if text.split()]
+    if not sentences:
         raise Refusal("no words to train an n-gram on", where=out, do="name cuts with transcripts")
+    if order == 1:  # kaldingram's unigrams give part of the probability to <s>, which never follows anything
+        io.write_text(out, _unigram(sentences))
+        return
     with tempfile.TemporaryDirectory() as folder, io.atomic(out) as part:
         text = Path(folder) / "text"
-        text.write_text("".join(f"{line}\n" for line in texts), encoding="utf-8")
+        text.write_text("".join(f"{line}\n" for line in sentences), encoding="utf-8")
         command = [sys.executable, "-m", "kaldingram.cli", "train", "--ngram-order", str(order)]
-        run = subprocess.run(
-            [*command, "--text", str(text), "--lm", str(part)], capture_output=True, text=True
-        )
+        run = subprocess.run([*command, "--text", str(text), "--lm", str(part)], capture_output=True, text=True)
         if run.returncode != 0:
             reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
             raise Refusal(
-                "kaldingram failed", where=out, found=reason, do="try a lower order: --set lm.order=1"
+                "kaldingram failed",
+                where=out,
+                found=reason,
+                do="see that local/setup.sh installed it, or try a lower order: --set lm.order=1",
             )
+        part.write_text(_with_full_histories(part.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def copy_arpa(source: str | Path, out: str | Path) -> None:
-    """Takes a given ARPA file over, from its `\\data\\` line on (what stands before is comment).
+def _unigram(sentences: Sequence[str]) -> str:
+    counts = Counter(word for sentence in sentences for word in [*sentence.split(), "</s>"])
+    total = sum(counts.values())
+    rows = [f"{math.log10(count / total):.7f}\t{word}\n" for word, count in counts.items()]
+    return "".join([f"\\data\\\nngram 1={len(rows) + 1}\n\n\\1-grams:\n-99\t<s>\n", *rows, "\n\\end\\\n"])
+
+
+def _with_full_histories(text: str) -> str:
+    """Gives histories that every word follows what discounting took from them, and no way back to shorter histories.
+
+    kaldingram leaves them short of 1 and with a back-off weight of 1, through which a graph would pass again.
+    """
+    lines, order, words = text.splitlines(), 0, 0
+    place: dict[tuple[str, ...], int] = {}  # n-gram -> its line
+    following: dict[tuple[str, ...], list[tuple[str, ...]]] = {}  # history -> n-grams that continue it, shortest first
+    for number, line in enumerate(lines):
+        fields = line.split()
+        if section := re.fullmatch(r"\\(\d+)-grams:", line):
+            order = int(section[1])
+        elif order and len(fields) > order:
+            ngram = tuple(fields[1 : order + 1])
+            place[ngram] = number
+            words += order == 1 and ngram != ("<s>",)
+            following.setdefault(ngram[:-1], []).append(ngram)
+
+    def total(ngrams: Iterable[tuple[str, ...]]) -> float:
+        return sum(10 ** float(lines[place[ngram]].split()[0]) for ngram in ngrams)
+
+    def set_back_off(history: tuple[str, ...], weight: float) -> None:
+        lines[place[history]] = "\t".join([*lines[place[history]].split("\t")[:2], f"{weight:.7f}"])
+
+    full = set()
+    for history, ngrams in following.items():
+        if history and len(ngrams) == words:
+            full.add(history)
+            missing = math.log10(total(ngrams))
+            for ngram in ngrams:
+                value, *rest = lines[place[ngram]].split("\t")
+                lines[place[ngram]] = "\t".join([f"{float(value) - missing:.7f}", *rest])
+            set_back_off(history, -99)
+        elif history[1:] in full:  # what it backs off to has changed
+            left, left_shorter = 1 - total(ngrams), 1 - total(ngram[1:] for ngram in ngrams)
+            set_back_off(history, math.log10(max(left, 1e-99) / max(left_shorter, 1e-99)))
+    return "\n".join(lines) + "\n"
+
+
+def read_arpa(path: str | Path) -> str:
+    r"""The text of an ARPA file from its `\data\` line on (what stands before is comment), checked line by line.
+
+    kaldilm ends the whole process at a line that it cannot read, and takes a file with lines missing as it is.
 
     Raises:
-        Refusal: the file is absent, is no ARPA file, or is cut off.
+        Refusal: the file is absent, is no ARPA file, is cut off, lacks n-grams or has a line that is none.
     """
+    path = Path(path)
     try:
-        text = Path(source).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Refusal("no such ARPA file", where=source) from None
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise Refusal("no such ARPA file", where=path, do="name an n-gram in ARPA format") from None
     except UnicodeDecodeError as error:
         raise Refusal(
-            "not a text file", where=source, expected="an ARPA file in UTF-8", found=str(error)
+            "not a text file", where=path, expected="an ARPA file in UTF-8", found=str(error), do="unpack or convert it"
         ) from None
-    lines = text.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.strip() == "\\data\\"]
-    if not starts:
-        raise Refusal("not an ARPA file", where=source, expected="a line \\data\\", found="none")
-    if not any(line.strip() == "\\end\\" for line in lines[starts[0] :]):
-        raise Refusal("the ARPA file is cut off", where=source, expected="a last line \\end\\", found="none")
-    io.write_text(out, "\n".join(lines[starts[0] :]) + "\n")
+    marks = [line.strip() for line in lines]
+    if "\\data\\" not in marks:
+        raise Refusal(
+            "not an ARPA file", where=path, expected="a line \\data\\", found="none", do="name an n-gram in ARPA format"
+        )
+    begin = marks.index("\\data\\")
+    if "\\end\\" not in marks[begin:]:
+        raise Refusal(
+            "the ARPA file is cut off", where=path, expected="a last line \\end\\", found="none", do="fetch it again"
+        )
+    end = marks.index("\\end\\", begin)
+    _check_ngrams(marks[begin + 1 : end], path, begin + 2)
+    return "\n".join(lines[begin : end + 1]) + "\n"
+
+
+def _check_ngrams(lines: Sequence[str], path: Path, first: int) -> None:
+    """Refuses a line that is no n-gram, a section whose size is not the declared one, and an n-gram without `</s>`."""
+    declared: dict[int, int] = {}
+    found: Counter[int] = Counter()
+    order, ends = 0, False
+    for number, line in enumerate(lines, start=first):
+        if size := re.fullmatch(r"ngram\s+(\d+)\s*=\s*(\d+)", line):
+            declared[int(size[1])] = int(size[2])
+        elif section := re.fullmatch(r"\\(\d+)-grams:", line):
+            order = int(section[1])
+        elif line:
+            fields = line.split()
+            numbers = [fields[0], *fields[order + 1 :]]
+            if not (order and len(fields) - order in (1, 2) and all(map(_is_number, numbers))):
+                expected = f"log10 probability, {order} words, back-off weight" if order else "ngram N=COUNT"
+                raise Refusal("not a line of an ARPA file", where=f"{path}:{number}", expected=expected, found=line)
+            found[order] += 1
+            ends |= order == 1 and fields[1] == "</s>"
+    if {order: found[order] for order in declared | found} != declared:
+        raise Refusal(
+            "n-grams are missing from the ARPA file, or too many",
+            where=path,
+            expected=_sizes(declared),
+            found=_sizes(found),
+            do="fetch or make it again",
+        )
+    if not ends:
+        raise Refusal("the n-gram never ends a sentence", where=path, expected="a 1-gram </s>", found="none")
+
+
+def _is_number(field: str) -> bool:
+    try:
+        return not math.isnan(float(field))
+    except ValueError:
+        return False
+
+
+def _sizes(counts: dict[int, int]) -> str:
+    return ", ".join(f"{count} {order}-grams" for order, count in sorted(counts.items())) or "none"

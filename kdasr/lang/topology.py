@@ -17,10 +17,10 @@ import numpy as np
 
 from kdasr import io
 from kdasr.lang.lexicon import Lexicon
+from kdasr.refusal import Refusal
 
-Transition = tuple[
-    int, float
-]  # destination state, initial probability; the number of states as destination is the exit
+# destination state, initial probability; the number of states as destination is the exit
+Transition = tuple[int, float]
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,9 @@ class Topology:
         rows, pdf = [], 0
         for phone, states in enumerate(self.states, start=1):
             for state, transitions in enumerate(states):
-                rows += [
-                    (phone, state, destination, pdf, probability) for destination, probability in transitions
-                ]
+                rows += [(phone, state, destination, pdf, probability) for destination, probability in transitions]
                 pdf += 1
-        phones, sources, destinations, pdfs, probabilities = (
-            np.array(column) for column in zip(*rows, strict=True)
-        )
+        phones, sources, destinations, pdfs, probabilities = (np.array(column) for column in zip(*rows, strict=True))
         return TransitionTable(phones, sources, destinations, pdfs, probabilities)
 
     def minimum_frames(self, phone: int) -> int:
@@ -150,19 +146,23 @@ def silence_states(num_states: int) -> tuple[tuple[Transition, ...], ...]:
         return (((0, 0.5), (1, 0.5)), ((1, 0.75), (2, 0.25)))
     share = 1 / last
     first = tuple((destination, share) for destination in range(last))
-    middle = tuple(
-        tuple((destination, share) for destination in range(1, num_states)) for _ in range(1, last)
-    )
+    middle = tuple(tuple((destination, share) for destination in range(1, num_states)) for _ in range(1, last))
     return (first, *middle, ((last, 0.75), (num_states, 0.25)))
 
 
 def read_topology(path: str | Path) -> Topology:
-    """Reads what `Topology.write` wrote."""
+    """Reads what `Topology.write` wrote. Raises Refusal if the file is absent, damaged or no topology."""
     record = io.read_json(path)
-    states = tuple(
-        tuple(tuple((int(d), float(p)) for d, p in state) for state in phone) for phone in record["states"]
-    )
-    return Topology(tuple(record["phones"]), tuple(record["silence_phones"]), states)
+    try:
+        states = tuple(
+            tuple(tuple((int(to), float(share)) for to, share in state) for state in phone)
+            for phone in record["states"]
+        )
+        return Topology(tuple(record["phones"]), tuple(record["silence_phones"]), states)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refusal(
+            "not a topology", where=path, found=repr(error), do="make the folder again with --overwrite"
+        ) from None
 
 
 def equal_alignment(

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Model")
 
-ARCHITECTURES = {
-    "dnn": "kdasr.models.dnn:Dnn"
-}  # name: where its class is; options are `OPTIONS` of the class
+ARCHITECTURES = {"dnn": "kdasr.models.dnn:Dnn"}  # name: where its class is; options are `OPTIONS` of the class
 
 
 class Model(nn.Module):
@@ -85,9 +83,7 @@ def cast(model: M, dtype: torch.dtype) -> M:
 
 def save(path: str | Path, model: Model) -> None:
     """Writes weights and description as safetensors, atomically."""
-    io.save_tensors(
-        path, {name: tensor.clone() for name, tensor in model.state_dict().items()}, model.describe()
-    )
+    io.save_tensors(path, {name: tensor.clone() for name, tensor in model.state_dict().items()}, model.describe())
 
 
 def load(path: str | Path) -> Model:
@@ -115,14 +111,10 @@ def load_weights(model: Model, tensors: Mapping[str, Tensor], description: Any, 
     difference = io.first_difference(io.plain(description), model.describe())
     if difference:
         name, found, expected = difference
-        raise Refusal(
-            f"weights of another architecture: {name} differs", where=where, expected=expected, found=found
-        )
+        raise Refusal(f"weights of another architecture: {name} differs", where=where, expected=expected, found=found)
     own = model.state_dict()
     expected_shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    difference = io.first_difference(
-        {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected_shapes
-    )
+    difference = io.first_difference({name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected_shapes)
     if difference:
         name, found, expected = difference
         raise Refusal(

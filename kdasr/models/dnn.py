@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from kdasr.models.dropout import Dropout
 
 @dataclass(frozen=True)
 class DnnOptions:
-    """Architecture; the paper's speech net (section 4) has 8 x 2560, its image nets (section 3) 2 x 800 and 2 x 1200."""
+    """Architecture; the paper's nets: 8 x 2560 (speech, section 4), 2 x 800 and 2 x 1200 (images, section 3)."""
 
     layers: int = 4  # hidden layers
     width: int = 512  # units a layer
@@ -39,7 +40,7 @@ class Dnn(Model):
         super().__init__(options, input_shape, num_classes)
         dim = torch.Size(input_shape).numel()
         widths = [dim, *[options.width] * options.layers, num_classes]
-        self.linear = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths[:-1], widths[1:], strict=True))
+        self.linear = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.mean: Tensor
         self.scale: Tensor
         self.register_buffer("mean", torch.zeros(dim))
@@ -47,7 +48,7 @@ class Dnn(Model):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He et al. 2015: variance 2 / fan-in keeps the size of activations through any number of ReLU layers."""
+        """He et al. 2015: variance 2 / fan-in keeps the size of activations through many ReLU layers."""
         for layer in self.linear:
             assert isinstance(layer, nn.Linear)
             gain = 1.0 if layer is self.linear[-1] else 2.0
@@ -55,7 +56,7 @@ class Dnn(Model):
             nn.init.zeros_(layer.bias)
 
     def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
-        """Takes the training inputs' mean and standard deviation; an input that never varies is passed on as 0."""
+        """Takes the training inputs' mean and standard deviation; an input that never varies becomes 0."""
         self.mean.copy_(mean.flatten())
         varies = deviation.flatten() > 1e-4
         self.scale.copy_(torch.where(varies, 1 / deviation.flatten().clamp_min(1e-4), torch.zeros(())))

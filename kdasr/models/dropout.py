@@ -1,6 +1,6 @@
 """Dropout fast enough for a processor: random bits of numpy's SFC64, and no mask is stored.
 
-torch's own dropout takes 9 ns a number on one core, more than a small net's matrix products; this takes 0.5 ns.
+torch's own takes 9 ns a number on one core, as long as a small net's matrix products; this takes 0.5 ns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A random word, its top exponent bit cleared, is a finite float in (-2, 2): sign and the bits below are uniform.
+# A random word, its top exponent bit cleared, is a finite float in (-2, 2): sign and lower bits are uniform.
 WORD_BITS = {torch.bfloat16: 16, torch.float32: 32}
 FINITE = {torch.bfloat16: np.uint64(0xBFFFBFFFBFFFBFFF), torch.float32: np.uint64(0xBFFFFFFFBFFFFFFF)}
 
@@ -45,15 +45,12 @@ class Dropout:
     def _keep(self, x: Tensor, rate: float) -> Tensor:
         """`x` with numbers set to 0 at random."""
         if x.device.type != "cpu":
-            return x * (torch.rand(x.shape, device=x.device) >= rate)
+            return torch.where(torch.rand(x.shape, device=x.device).ge(rate), x, x.new_zeros(()))
         bits = WORD_BITS[x.dtype]
         words = self._generator.integers(0, 1 << 64, -(-x.numel() * bits // 64), dtype=np.uint64)
         words &= FINITE[x.dtype]
         noise = torch.from_numpy(words.view(np.int64)).view(x.dtype)[: x.numel()].view(x.shape)
-        kept: Tensor = torch.ops.aten.threshold_backward(
-            x, noise, _quantile(rate, bits)
-        )  # x where noise > threshold
-        return kept
+        return _where_above(x, noise, _quantile(rate, bits))
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state, as JSON types."""
@@ -75,6 +72,12 @@ def _quantile(rate: float, bits: int) -> float:
     return -value if rank < half else value
 
 
+def _where_above(x: Tensor, score: Tensor, threshold: float) -> Tensor:
+    """`x` where `score` is above the threshold, else 0: the one such operation that is vectorised for bf16."""
+    passed: Tensor = torch.ops.aten.threshold_backward(x, score, threshold)  # type: ignore[attr-defined]
+    return passed
+
+
 class _ReluDropout(torch.autograd.Function):
     """Its output alone tells where the gradient passes: only a kept and positive unit is above 0."""
 
@@ -89,5 +92,4 @@ class _ReluDropout(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        passed: Tensor = torch.ops.aten.threshold_backward(gradient, out, 0)
-        return passed.mul_(ctx.scale), None
+        return _where_above(gradient, out, 0).mul_(ctx.scale), None

@@ -24,10 +24,9 @@ class Score:
     cross_entropy: float  # nats a frame, at T = 1
 
     def __str__(self) -> str:
-        return (
-            f"frame accuracy {100 * self.accuracy:.2f} % ({100 * self.accuracy_without_silence:.2f} % without silence), "
-            f"cross-entropy {self.cross_entropy:.4f}, {self.num_frames} frames"
-        )
+        every, speech = 100 * self.accuracy, 100 * self.accuracy_without_silence
+        accuracy = f"frame accuracy {every:.2f} % ({speech:.2f} % without silence)"
+        return f"{accuracy}, cross-entropy {self.cross_entropy:.4f}, {self.num_frames} frames"
 
 
 class Tally:
@@ -64,9 +63,7 @@ def in_order(examples: Examples, device: torch.device | str = "cpu") -> Iterator
 
 
 @torch.no_grad()
-def evaluate(
-    logits: Callable[[Tensor], Tensor], examples: Examples, device: torch.device | str = "cpu"
-) -> Score:
+def evaluate(logits: Callable[[Tensor], Tensor], examples: Examples, device: torch.device | str = "cpu") -> Score:
     """The score of one model.
 
     Args:

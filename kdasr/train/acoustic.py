@@ -106,12 +106,12 @@ def fit(
 
 @torch.no_grad()
 def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What a decoder divides posteriors by: `counts` (S,) of the training labels, `mean_posterior` (S,) of the model."""
+    """What a decoder divides by: `counts` (S,) of the training labels, `mean_posterior` (S,) of the model."""
     sample = pool[:: -(-len(pool) // PRIOR_FRAMES)]
     total = torch.zeros(examples.num_classes, dtype=torch.float64)
     for index in sample.split(BATCH):
-        total += F.softmax(model(examples.batch(index)[0]), dim=1).sum(0)
-    return {"counts": examples.label_counts(pool), "mean_posterior": (total / len(sample)).float()}
+        total.add_(F.softmax(model(examples.batch(index)[0]), dim=1).sum(0))
+    return {"counts": examples.label_counts(pool), "mean_posterior": total.div(len(sample)).float()}
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[di
     Returns:
         The members' infos, in the order of the seeds.
     """
-    share = threads_each(num_jobs, len(seeds))
+    share = job.threads or threads_each(num_jobs, len(seeds))
     members = [
         replace(job, folder=job.folder / f"member-{seed}", train=replace(job.train, seed=seed), threads=share)
         for seed in seeds
@@ -144,5 +144,5 @@ def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[di
 
 
 def threads_each(num_jobs: int, num_models: int) -> int:
-    """Threads of each of the models that train at once; the same however many are still to train, so results are too."""
+    """Threads of each model that trains at once; alike however many are still to do, so results are too."""
     return max(1, jobs.cores() // max(1, min(num_jobs, num_models)))

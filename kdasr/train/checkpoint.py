@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on bit for bit, in one safetensors file with JSON beside the tensors."""
+"""Checkpoints: all that a run needs to go on bit for bit, in one safetensors file with JSON inside."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ def save(path: str | Path, tensors: Mapping[str, Mapping[str, Tensor]], state: M
         tensors: group (weights, optimiser, ...) -> name -> tensor.
         state: JSON types.
     """
-    flat = {
-        f"{group}/{name}": tensor.clone()
-        for group, named in tensors.items()
-        for name, tensor in named.items()
-    }
+    flat = {f"{group}/{name}": tensor.clone() for group, named in tensors.items() for name, tensor in named.items()}
     flat.update({f"generators/{name}": tensor for name, tensor in _torch_generators().items()})
     io.save_tensors(path, flat, {**state, "python": random.getstate(), "numpy": _numpy_generator()})
 
@@ -48,9 +44,9 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
 
 
 def restore(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor], where: str | Path) -> None:
-    """Copies saved tensors into those in use. Raises Refusal when names or shapes are of another architecture."""
-    shapes = [{name: list(tensor.shape) for name, tensor in side.items()} for side in (tensors, into)]
-    difference = io.first_difference(*shapes)
+    """Copies saved tensors into those in use; refuses names or shapes of another architecture."""
+    saved, own = ({name: list(tensor.shape) for name, tensor in side.items()} for side in (tensors, into))
+    difference = io.first_difference(saved, own)
     if difference:
         name, found, expected = difference
         raise Refusal(
@@ -74,9 +70,7 @@ def seed_everything(seed: int) -> None:
 def _torch_generators() -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        states.update(
-            {f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
-        )
+        states.update({f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())})
     return states
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -204,16 +204,13 @@ class Trainer:
             running.add(len(y), value, right, norm)
 
     def _diverged(self, index: Tensor, x: Tensor, loss: float, norm: float, rate: float) -> Refusal:
-        names = self.examples.names(index)
+        bad = ~torch.isfinite(x.flatten(1)).all(1).cpu()
+        names = self.examples.names(index[bad] if bad.any() else index)
         named = ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
-        bad = int((~torch.isfinite(x)).sum())
-        values = (
-            f"{bad} inputs that are not finite"
-            if bad
-            else f"inputs from {float(x.min()):.4g} to {float(x.max()):.4g}"
-        )
+        span = f"inputs from {float(x.min()):.4g} to {float(x.max()):.4g}"
+        values = "inputs that are not finite" if bad.any() else span
         found = f"loss {loss:.4g}, gradient norm {norm:.4g}, learning rate {rate:.4g}, {values}, in {named}"
-        do = "mend these features" if bad else "lower the learning rate, or set clip"
+        do = "mend these features" if bad.any() else "lower the learning rate, or set clip"
         return Refusal(
             f"training diverged at step {self.step}",
             where=self.folder,

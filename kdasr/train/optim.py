@@ -1,4 +1,4 @@
-"""Optimisers over one flat vector of weights, in pieces that stay in the cache, and learning-rate schedules."""
+"""Optimisers over one flat vector of weights, in pieces that stay in the cache, and learning rates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ALIGN = 32  # numbers; each parameter begins on a cache line
 class Weights:
     """The float32 weights of a model in one vector, and the copy that computes.
 
-    The model's own parameters become views of `flat`. In bf16 the copy's parameters are views of a second vector, written
-    once a step, where torch's autocast would convert the weights at every use.
+    The model's own parameters become views of `flat`. In bf16 the copy's parameters are views of a second
+    vector, written once a step, where torch's autocast would convert the weights at every use.
 
     Args:
         model: float32, on its device.
@@ -38,7 +38,7 @@ class Weights:
         self._gradients = _views(self.gradient, model, sizes)
 
     def take_gradient(self) -> Tensor:
-        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm, a scalar tensor."""
+        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm, a scalar."""
         for view, parameter in zip(self._gradients, self.computing.parameters(), strict=True):
             assert parameter.grad is not None
             view.copy_(parameter.grad)
@@ -56,7 +56,7 @@ class Weights:
         return (slice(begin, begin + step) for begin in range(0, len(self.flat), step))
 
     def limit_norms(self, max_norm: float) -> None:
-        """Scales down every unit whose incoming weights have a greater norm (the weight constraint of section 3)."""
+        """Scales down each unit whose incoming weights have a greater norm (section 3: weight constraint)."""
         for parameter in self.model.parameters():
             if parameter.ndim == 2:
                 norms = parameter.data.norm(dim=1, keepdim=True)
@@ -118,7 +118,7 @@ class Sgd(Optimizer):
         self.momentum, self.velocity = momentum, torch.zeros_like(weights.flat)
 
     def update(self, rows: slice, weights: Tensor, gradient: Tensor, rate: float) -> None:
-        """v = m v + g; w -= rate (g + m v)."""
+        """One step: v = m v + g; w -= rate (g + m v)."""
         velocity = self.velocity[rows]
         torch.add(gradient, velocity, alpha=self.momentum, out=velocity)
         weights.add_(gradient, alpha=-rate).add_(velocity, alpha=-rate * self.momentum)
@@ -136,20 +136,21 @@ class Adam(Optimizer):
     def __init__(self, weights: Weights, clip: float = 0.0, max_norm: float = 0.0) -> None:
         super().__init__(weights, clip, max_norm)
         self.first, self.second = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
-        self.steps = torch.zeros((), dtype=torch.int64)
+        self.steps, self.epsilon = torch.zeros((), dtype=torch.int64), self.EPSILON
 
     def step(self, rate: float, norm: float) -> None:
         """One update; the moments' bias towards their start at 0 is corrected in the rate."""
-        self.steps += 1
-        beta1, beta2 = (1 - beta ** int(self.steps) for beta in self.BETAS)
-        super().step(rate * math.sqrt(beta2) / beta1, norm)
+        self.steps.add_(1)
+        first, second = (1 - float(beta) ** int(self.steps) for beta in self.BETAS)
+        self.epsilon = self.EPSILON * math.sqrt(second)
+        super().step(rate * math.sqrt(second) / first, norm)
 
     def update(self, rows: slice, weights: Tensor, gradient: Tensor, rate: float) -> None:
-        """w -= rate m / (sqrt(v) + epsilon), with running means m of g and v of g^2."""
+        """One step: w -= rate m / (sqrt(v) + epsilon), with running means m of g and v of g^2."""
         first, second = self.first[rows], self.second[rows]
         first.lerp_(gradient, 1 - self.BETAS[0])
         second.mul_(self.BETAS[1]).addcmul_(gradient, gradient, value=1 - self.BETAS[1])
-        weights.addcdiv_(first, second.sqrt().add_(self.EPSILON), value=-rate)
+        weights.addcdiv_(first, second.sqrt().add_(self.epsilon), value=-rate)
 
     def state(self) -> dict[str, Tensor]:
         """Both moments and the number of steps."""
@@ -192,8 +193,8 @@ class Linear:
 class Halving(Linear):
     """The learning rate halves after each epoch whose held-out cross-entropy has not fallen.
 
-    The cross-entropy is the one with the hard labels at T = 1, never the soft loss: that one's constant, T^2 times the
-    targets' entropy, would hide progress.
+    The cross-entropy is the one with the hard labels at T = 1, never the soft loss: that one's constant,
+    T^2 times the targets' entropy, would hide progress.
     """
 
     LEAST_GAIN = 1e-3  # relative to the best so far

@@ -1,4 +1,4 @@
-"""Arithmetic of training: bfloat16 where the processor multiplies it, and memory that is kept between steps."""
+"""Arithmetic of training: bfloat16 where the processor multiplies it, and memory kept between steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products: `auto` takes bf16 where the hardware has it. Weights stay in float32 beside it."""
+    """The dtype of matrix products: `auto` takes bf16 where the hardware has it. Weights stay in float32."""
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS, "train.precision")
     if precision == "auto":
@@ -37,7 +37,7 @@ def compute_device(device: str) -> torch.device:
 
 @cache
 def keep_freed_memory() -> None:
-    """Makes glibc keep what tensors free; giving it back costs page faults that double the time of a small step."""
+    """Makes glibc keep what tensors free: giving it back costs page faults, half of a small step's time."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no mapping for a large block

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-soundfile = pytest.importorskip("soundfile")
-
-DICTIONARY = "A                    AH\nA(2)                 EY\nAND                  AE N D\nYES                  Y EH S\n"
+DICTIONARY = "A            AH\nA(2)         EY\nAND          AE N D\nYES          Y EH S\n"
+UNIGRAM = "\\data\\\nngram 1=1\n\n\\1-grams:\n-1 A\n\n\\end\\\n"
 
 
 def noise(seconds: float = 0.5, rate: int = 16000, seed: int = 0) -> np.ndarray:
     """16-bit samples of moderate level, float64."""
     samples = np.random.default_rng(seed).normal(0, 0.05, round(seconds * rate))
-    return np.round(np.clip(samples, -0.9, 0.9) * 32768) / 32768
+    return np.asarray(np.round(np.clip(samples, -0.9, 0.9) * 32768) / 32768)
 
 
 class TinyAn4:
@@ -27,9 +26,7 @@ class TinyAn4:
         self.lines: dict[str, list[str]] = {"train": [], "test": []}
         (root / "etc").mkdir(parents=True)
         (root / "etc" / "an4.dic").write_text(DICTIONARY)
-        (root / "etc" / "an4.ug.lm").write_text(
-            "prose\nBeginning of data mark: \\data\\\nngram 1=nr\n\n\\data\\\nngram 1=1\n\n\\1-grams:\n-1 A\n\n\\end\\\n"
-        )
+        (root / "etc" / "an4.ug.lm").write_text(f"prose\nBeginning of data mark: \\data\\\nngram 1=nr\n\n{UNIGRAM}")
 
     def path(self, id: str, part: str, suffix: str) -> Path:
         folder = {"train": "an4_clstk", "test": "an4test_clstk"}[part]
@@ -46,10 +43,10 @@ class TinyAn4:
         part: str = "train",
     ) -> Path:
         """Adds a .wav (float, so that it can hold NaN) and a transcript, unless `text` is None."""
+        import soundfile
+
         path = self.path(id, part, ".wav")
-        soundfile.write(
-            path, noise(seed=len(self.lines[part])) if samples is None else samples, rate, subtype="FLOAT"
-        )
+        soundfile.write(path, noise(seed=len(self.lines[part])) if samples is None else samples, rate, subtype="FLOAT")
         if text is not None:
             self.transcript(id, text, part)
         return path

@@ -11,18 +11,23 @@ pytest.importorskip("lhotse")
 soundfile = pytest.importorskip("soundfile")
 
 from kdasr import corpora, io  # noqa: E402
+from kdasr.cli import corpus as verb  # noqa: E402
 from kdasr.corpora import an4, locate, manifests  # noqa: E402
 from kdasr.corpora.an4 import An4Options  # noqa: E402
 from kdasr.refusal import Refusal  # noqa: E402
 
 OPTIONS = An4Options(dev_speakers=2, max_bad=3)
 REAL = locate.BESIDE / "an4"
-SPEAKERS = (
-    "fash fbbh fclc fejs ffmm fjam fjdn fjmd fkai fkdo flmm2 flrp fmjc fmjd fnsv fplp fsaf2 fsrb ftal ftmj fwxs "
-    "mblb mblw mbmg mcel mcen mcfl mcrt mcsc mdcs mdcs2 mdmc mdxn mdxs meab meht mema mewl mfaa mgah mjbh mjda "
-    "mjdr mjes mjgk mjhp mjjs2 mkdb mkem mmaf mmal mmap mmdg mmkw mmsh mmtm mnfe mnjl mrab mrcb mrjc2 mrmg mscg2 "
-    "msct msjm msjr mskh msmn msrb mtcv mtje mtos mtxj mwhw"
-).split()
+SPEAKERS = [
+    *("fash", "fbbh", "fclc", "fejs", "ffmm", "fjam", "fjdn", "fjmd", "fkai", "fkdo"),
+    *("flmm2", "flrp", "fmjc", "fmjd", "fnsv", "fplp", "fsaf2", "fsrb", "ftal", "ftmj"),
+    *("fwxs", "mblb", "mblw", "mbmg", "mcel", "mcen", "mcfl", "mcrt", "mcsc", "mdcs"),
+    *("mdcs2", "mdmc", "mdxn", "mdxs", "meab", "meht", "mema", "mewl", "mfaa", "mgah"),
+    *("mjbh", "mjda", "mjdr", "mjes", "mjgk", "mjhp", "mjjs2", "mkdb", "mkem", "mmaf"),
+    *("mmal", "mmap", "mmdg", "mmkw", "mmsh", "mmtm", "mnfe", "mnjl", "mrab", "mrcb"),
+    *("mrjc2", "mrmg", "mscg2", "msct", "msjm", "msjr", "mskh", "msmn", "msrb", "mtcv"),
+    *("mtje", "mtos", "mtxj", "mwhw"),
+]
 
 
 def texts(out, name):
@@ -67,14 +72,12 @@ def test_every_layout_gives_the_samples_of_the_wavs(tiny_an4, tmp_path, kind):
     an4.prepare(tmp_path / "wav", OPTIONS, tiny_an4.root)
     wav = {cut.id: cut.load_audio() for cut in manifests.load_cuts(tmp_path / "wav" / "train")}
     for path in sorted(tiny_an4.root.rglob("*.wav")):
-        samples = soundfile.read(path, dtype="int16")[0]
+        samples = (soundfile.read(path)[0] * 32768).astype(np.int16)
         path.unlink()
         if kind == "raw":
             path.with_suffix(".raw").write_bytes(samples.astype(">i2").tobytes())
         else:
-            soundfile.write(
-                path.with_suffix(f".{kind}"), samples, 16000, format="NIST" if kind == "sph" else None
-            )
+            soundfile.write(path.with_suffix(f".{kind}"), samples, 16000, format="NIST" if kind == "sph" else None)
     an4.prepare(tmp_path / "other", OPTIONS, tiny_an4.root)
     cuts = manifests.load_cuts(tmp_path / "other" / "train")
     assert [cut.id for cut in cuts] == list(wav)
@@ -114,9 +117,7 @@ def test_too_many_are_refused_and_may_be_allowed_later(tiny_an4, tmp_path):
 def test_a_corpus_at_8_khz_is_refused(tiny_an4, tmp_path):
     for path in tiny_an4.root.rglob("*.wav"):
         soundfile.write(path, soundfile.read(path)[0], 8000)
-    with pytest.raises(
-        Refusal, match=r"9 of 9 utterances are bad .*the sampling rate is 8000 Hz, expected 16000"
-    ):
+    with pytest.raises(Refusal, match=r"9 of 9 utterances are bad .*the sampling rate is 8000 Hz, expected 16000"):
         an4.prepare(tmp_path / "out", OPTIONS, tiny_an4.root)
 
 
@@ -135,7 +136,8 @@ def test_again_is_up_to_date_and_a_changed_corpus_is_noticed(tiny_an4, tmp_path,
 
 def test_an_interrupted_run_goes_on(tiny_an4, tmp_path, monkeypatch):
     an4.prepare(tmp_path / "whole", OPTIONS, tiny_an4.root)
-    save, saved = manifests.save_cuts, []
+    save = manifests.save_cuts
+    saved: list[object] = []
 
     def dies_at_the_third(folder, cuts):
         if len(saved) == 2:
@@ -150,6 +152,14 @@ def test_an_interrupted_run_goes_on(tiny_an4, tmp_path, monkeypatch):
     an4.prepare(tmp_path / "out", OPTIONS, tiny_an4.root)
     for name in (*an4.SETS, "lexicon"):
         assert io.fingerprint(tmp_path / "out" / name) == io.fingerprint(tmp_path / "whole" / name)
+
+
+def test_the_verb(tiny_an4, tmp_path):
+    settings = ["--set", "an4.dev_speakers=2", "--set", "an4.max_bad=3"]
+    verb.command.main(["an4", str(tmp_path / "out"), "--corpus", str(tiny_an4.root), *settings], standalone_mode=False)
+    assert io.read_info(tmp_path / "out" / "dev")["num_speakers"] == 2
+    with pytest.raises(Refusal, match=r"unknown option of an4 'max_bat'; did you mean 'max_bad'\?"):
+        verb.command.main(["an4", str(tmp_path / "x"), "--set", "an4.max_bat=3"], standalone_mode=False)
 
 
 def test_an_unknown_corpus_is_refused():

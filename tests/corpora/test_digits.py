@@ -12,10 +12,10 @@ pytest.importorskip("lhotse")
 pytest.importorskip("soundfile")
 pytest.importorskip("scipy")
 
-from kdasr import io  # noqa: E402
-from kdasr.corpora import audio, digits, espeak, manifests  # noqa: E402
-from kdasr.corpora.digits import DigitsOptions  # noqa: E402
-from kdasr.refusal import Refusal  # noqa: E402
+from kdasr import io
+from kdasr.corpora import audio, digits, espeak, manifests
+from kdasr.corpora.digits import DigitsOptions
+from kdasr.refusal import Refusal
 
 SMALL = DigitsOptions(train_per_voice=1, dev_per_voice=1, test_per_voice=1)
 
@@ -41,9 +41,7 @@ def test_enough_voices_and_none_in_two_sets():
 
 def test_plans_cover_what_the_options_promise():
     plans = [
-        digits.make_plan(DigitsOptions(), voice, number)
-        for voice in digits.voices("train")
-        for number in range(37)
+        digits.make_plan(DigitsOptions(), voice, number) for voice in digits.voices("train") for number in range(37)
     ]
     assert {len(plan.words) for plan in plans} == set(range(2, 8))
     assert {word for plan in plans for word in plan.words} == set(digits.WORDS)
@@ -116,11 +114,7 @@ def test_parallel_is_serial_and_an_interrupted_run_goes_on(spoken, few, tmp_path
         assert [cut.id for cut in cuts] == [cut.id for cut in manifests.load_cuts(tmp_path / "two" / name)]
         for cut in cuts:
             path = f"{name}/audio/{cut.supervisions[0].speaker}/{cut.id}.flac"
-            assert (
-                io.file_hash(tmp_path / "one" / path)
-                == io.file_hash(tmp_path / "two" / path)
-                == cut.audio_hash
-            )
+            assert io.file_hash(tmp_path / "one" / path) == io.file_hash(tmp_path / "two" / path) == cut.audio_hash
             assert cut.snr in SMALL.snrs and cut.noise in SMALL.noises
     assert io.fingerprint(tmp_path / "one" / "lexicon") == io.fingerprint(tmp_path / "two" / "lexicon")
 

@@ -38,9 +38,7 @@ def archive(tmp_path, name="toy/mark"):
 
 
 def find(tmp_path, named=None, home=None):
-    return locate.locate(
-        "toy", named, holds, home or Home((tmp_path / "none.tar.gz").as_uri()), tmp_path / "download"
-    )
+    return locate.locate("toy", named, holds, home or Home((tmp_path / "none.tar.gz").as_uri()), tmp_path / "download")
 
 
 def test_the_named_folder_comes_first(tmp_path, monkeypatch):

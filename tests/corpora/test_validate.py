@@ -86,9 +86,7 @@ def test_another_sampling_rate(rules, found):
 
 
 def test_stereo(rules, found):
-    assert reason(rules, found(samples=np.stack([GOOD, GOOD], 1))).startswith(
-        "the audio has 2 channels, expected 1"
-    )
+    assert reason(rules, found(samples=np.stack([GOOD, GOOD], 1))).startswith("the audio has 2 channels, expected 1")
 
 
 def test_a_truncated_file(rules, found):
@@ -111,9 +109,7 @@ def test_single_bad_utterances_are_set_aside_by_name(events):
     assert events().count("set aside") == 2
 
 
-@pytest.mark.parametrize(
-    ("num_bad", "total", "max_bad"), [(2, 100, 0.01), (1, 100, 0.0), (3, 100, 2), (2, 2, 5)]
-)
+@pytest.mark.parametrize(("num_bad", "total", "max_bad"), [(2, 100, 0.01), (1, 100, 0.0), (3, 100, 2), (2, 2, 5)])
 def test_more_are_refused_in_one_line(num_bad, total, max_bad):
     bad = {f"an{number}": "no transcript" for number in range(num_bad)}
     with pytest.raises(Refusal) as refusal:
@@ -144,7 +140,5 @@ def test_another_count_than_the_complete_corpus_is_told(events):
 
 
 def test_in_order_takes_each_once_by_speaker():
-    found = [
-        Found(id, speaker, "YES", None) for id, speaker in (("2", "a"), ("1", "b"), ("1", "b"), ("3", "a"))
-    ]
+    found = [Found(id, speaker, "YES", None) for id, speaker in (("2", "a"), ("1", "b"), ("1", "b"), ("3", "a"))]
     assert [utterance.id for utterance in validate.in_order(found)] == ["2", "3", "1"]

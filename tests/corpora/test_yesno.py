@@ -46,9 +46,7 @@ def test_a_recording_at_16_khz_is_set_aside(corpus, tmp_path):
     path = next((corpus / "waves_yesno").glob("1_*"))
     soundfile.write(path, soundfile.read(path)[0], 16000)
     yesno.prepare(tmp_path / "out", YesnoOptions(max_bad=1), corpus)
-    assert (
-        "the sampling rate is 16000 Hz, expected 8000" in (tmp_path / "out" / "test" / "bad.txt").read_text()
-    )
+    assert "the sampling rate is 16000 Hz, expected 8000" in (tmp_path / "out" / "test" / "bad.txt").read_text()
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

@@ -26,9 +26,7 @@ def utterances():
     generator = np.random.default_rng(0)
     return [
         (f"u{number}", speaker, generator.normal(offset, scale, (40, 5)).astype(np.float16))
-        for number, (speaker, offset, scale) in enumerate(
-            [("a", 5, 1), ("b", -3, 4), ("a", 6, 2), ("b", 0, 3)]
-        )
+        for number, (speaker, offset, scale) in enumerate([("a", 5, 1), ("b", -3, 4), ("a", 6, 2), ("b", 0, 3)])
     ]
 
 

@@ -11,7 +11,7 @@ FRAMES = np.random.default_rng(0).normal(0, 10, (30, 4)).astype(np.float32)
 
 
 def naive(frames, order, window):
-    """Kaldi's DeltaFeatures: weights of each order from those of the one below, time clamped to the utterance."""
+    """Kaldi's DeltaFeatures: weights of an order from those of the one below, time clamped."""
     scales = [np.array([1.0])]
     for _ in range(order):
         before, offset = scales[-1], len(scales[-1]) // 2
@@ -54,4 +54,4 @@ def test_a_straight_line_has_its_slope_and_no_acceleration():
 
 def test_short_utterances():
     assert deltas.add_deltas(FRAMES[:0]).shape == (0, 12)
-    np.testing.assert_array_equal(deltas.add_deltas(FRAMES[:1])[:, 4:], 0)
+    np.testing.assert_allclose(deltas.add_deltas(FRAMES[:1])[:, 4:], 0, atol=1e-5)

@@ -39,9 +39,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, (
-                f"line {node.lineno}: a relative import hides the floor that it comes from"
-            )
+            assert node.level == 0, f"line {node.lineno}: a relative import hides the floor that it comes from"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -83,7 +81,6 @@ def test_k2_is_imported_late(modules):
         str(path)
         for path, tree in modules.items()
         for node in tree.body
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        and any(name.split(".")[0] == "k2" for name in imports(node))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and any(name.split(".")[0] == "k2" for name in imports(node))
     ]
     assert not early

@@ -244,9 +244,7 @@ def test_the_printed_command_resumes_the_stage_with_the_users_options(toy):
     _, first, err = toy.run(*arguments)
     (toy.recipe / "ready").touch()
     command = err.splitlines()[-1].partition("resume with: ")[2]
-    again = subprocess.run(
-        command, shell=True, cwd=toy.caller, env=toy.environment, capture_output=True, text=True
-    )
+    again = subprocess.run(command, shell=True, cwd=toy.caller, env=toy.environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "stage 0:" not in again.stdout and "stage 1:" in again.stdout and "stage 7:" not in again.stdout
     assert shown(again.stdout) == shown(first)
@@ -273,9 +271,7 @@ def test_an_interrupted_stage_says_how_to_resume_and_leaves_nothing_running(toy,
         os.kill(process.pid, sent)
     _, err = process.communicate(timeout=20)
     assert process.returncode in (expected, -sent)
-    command = shlex.split(
-        err.splitlines()[-1].partition(f"stage 1 failed (exit {expected}); resume with: ")[2]
-    )
+    command = shlex.split(err.splitlines()[-1].partition(f"stage 1 failed (exit {expected}); resume with: ")[2])
     assert command == [toy.command(), "--stage", "1", "--num-jobs=4"]
     with pytest.raises(ProcessLookupError):
         os.kill(int(line), 0)

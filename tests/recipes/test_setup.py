@@ -78,9 +78,7 @@ def checkout(tmp_path) -> Checkout:
 def test_every_step_runs_once_and_says_so(checkout):
     status, out, err = checkout.setup()
     assert (status, err) == (0, "") and checkout.log() == [*STEPS, "self-test", "self-test"]
-    assert len(re.findall(r"^setup.sh \[\d/5\] \S", out, re.MULTILINE)) == 10 and out.endswith(
-        ".venv is ready\n"
-    )
+    assert len(re.findall(r"^setup.sh \[\d/5\] \S", out, re.MULTILINE)) == 10 and out.endswith(".venv is ready\n")
     assert checkout.setup() == (0, f"setup.sh: {checkout.root}/.venv is up to date\n", "")
     assert checkout.setup("--quiet") == (0, "", "") and checkout.log() == []
 
@@ -103,9 +101,7 @@ def test_a_changed_file_redoes_what_hangs_on_it(checkout, changed, redone):
 def test_a_killed_setup_goes_on_where_it_was(checkout):
     (checkout.fake / "hang").touch()
     command = [checkout.root / "local/setup.sh"]
-    process = subprocess.Popen(
-        command, env=checkout.environment(), start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, env=checkout.environment(), start_new_session=True, stdout=subprocess.DEVNULL)
     while not (checkout.fake / "hangs").exists() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -135,9 +131,7 @@ def test_a_second_setup_waits_for_the_first(checkout):
         pytest.skip("no flock on this machine")
     (checkout.fake / "hang").touch()
     command = [checkout.root / "local/setup.sh"]
-    first = subprocess.Popen(
-        command, env=checkout.environment(), start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    first = subprocess.Popen(command, env=checkout.environment(), start_new_session=True, stdout=subprocess.DEVNULL)
     while not (checkout.fake / "hangs").exists() and first.poll() is None:
         time.sleep(0.02)
     (checkout.fake / "hang").unlink()
@@ -182,9 +176,7 @@ def test_another_python_is_one_line_that_says_what_to_install(checkout):
 
 
 def test_the_second_python_is_taken_where_the_first_does_not_run(checkout):
-    (checkout.bin / "python3.11").write_text(
-        "#!/bin/sh\necho 'pyenv: python3.11: command not found' >&2; exit 127\n"
-    )
+    (checkout.bin / "python3.11").write_text("#!/bin/sh\necho 'pyenv: python3.11: command not found' >&2; exit 127\n")
     checkout.install("python3.10")
     (checkout.fake / "version").write_text("3.10\n")
     assert checkout.setup()[0] == 0 and checkout.log()[0] == "venv"
@@ -227,9 +219,7 @@ def test_a_folder_of_the_users_is_left_alone(checkout):
     (checkout.root / ".venv").mkdir()
     (checkout.root / ".venv/mine.txt").touch()
     status, _, err = checkout.setup()
-    assert (
-        status == 1 and "was not made by this script" in err and (checkout.root / ".venv/mine.txt").exists()
-    )
+    assert status == 1 and "was not made by this script" in err and (checkout.root / ".venv/mine.txt").exists()
 
 
 def source(checkout: Checkout, cwd: Path) -> tuple[int, list[str], str]:

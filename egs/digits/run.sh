@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Connected digits spoken by eSpeak NG in many voices, with noise: needs no corpus, only eSpeak NG (pip, GPL-3).
+# An ensemble of DNNs is distilled into one; the voices of train, dev and test are all different.
+. "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
+path_option conf conf/default.yaml "settings of every stage"
+path_option data data "folder of manifests, features, language"
+path_option exp exp "folder of models and results"
+option seeds 0-3 "seeds of the ensemble's members"
+option student-seed 0 "seed of the student"
+option num-jobs 2 "parallel processes"
+recipe "$@"
+
+settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
+parallel=("${settings[@]}" --num-jobs "$num_jobs")
+train=(--features "$data/fbank/train" --ali "$exp/ali/train")
+dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/dev")
+scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")
+
+if stage 0 "Corpus: digit strings spoken in 48 training, 8 development and 10 test voices"; then
+  kdasr corpus digits "$data/manifests" "${parallel[@]}"
+fi
+
+if stage 1 "Features: filterbanks for the DNN, cepstra for the GMM"; then
+  for set in train dev test; do
+    for type in fbank mfcc; do
+      kdasr features "$data/$type/$set" --type "$type" --cuts "$data/manifests/$set" "${parallel[@]}"
+    done
+  done
+fi
+
+if stage 2 "Language: lexicon, topology, n-gram of the training transcripts"; then
+  kdasr lang "$data/lang" --lexicon "$data/manifests/lexicon/lexicon.txt" --cuts "$data/manifests/train" "${settings[@]}"
+  kdasr lm "$data/lm/train" --cuts "$data/manifests/train" "${settings[@]}"
+fi
+
+if stage 3 "Monophone GMM from a flat start, and its decoding graph"; then
+  kdasr mono "$exp/mono" --features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$data/lang" "${parallel[@]}"
+  kdasr graph "$exp/graph" --lang "$data/lang" --lm "$data/lm/train" --model "$exp/mono" "${settings[@]}"
+fi
+
+if stage 4 "Alignments: a transition id for every frame"; then
+  for set in train dev test; do
+    kdasr align "$exp/ali/$set" --model "$exp/mono" --features "$data/mfcc/$set" \
+      --cuts "$data/manifests/$set" --lang "$data/lang" "${parallel[@]}"
+  done
+fi
+
+if stage 5 "Ensemble: members that differ by seed alone (the first is the baseline)"; then
+  kdasr train "$exp/members" "${train[@]}" "${dev[@]}" --seeds "$seeds" "${parallel[@]}"
+fi
+
+if stage 6 "Soft targets of the ensemble for every training frame"; then
+  kdasr soft-targets "$exp/soft_targets" "${train[@]}" --teacher "$exp/members" "${settings[@]}"
+fi
+
+if stage 7 "Distillation: one net of the members' size"; then
+  kdasr distill "$exp/student/student-$student_seed" "${train[@]}" "${dev[@]}" \
+    --soft-targets "$exp/soft_targets" --seed "$student_seed" "${settings[@]}"
+fi
+
+if stage 8 "Frame accuracy of members, ensemble and student"; then
+  for set in dev test; do
+    for system in members "student/student-$student_seed"; do
+      kdasr accuracy "$exp/accuracy/$set/${system%%/*}" --features "$data/fbank/$set" --ali "$exp/ali/$set" \
+        --model "$exp/$system" "${settings[@]}"
+    done
+  done
+fi
+
+if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
+  for set in dev test; do
+    kdasr decode "$exp/decode/$set/gmm" --gmm "$exp/mono" --features "$data/mfcc/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
+    kdasr decode "$exp/decode/$set/members" --each --model "$exp/members" --features "$data/fbank/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${parallel[@]}"
+    kdasr decode "$exp/decode/$set/student" --model "$exp/student/student-$student_seed" --features "$data/fbank/$set" \
+      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
+  done
+  for system in gmm student; do
+    kdasr score "$exp/score/$system" --dev "$exp/decode/dev/$system" --test "$exp/decode/test/$system" \
+      "${scored[@]}" "${settings[@]}"
+  done
+  kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" \
+    "${scored[@]}" "${settings[@]}"
+fi
+
+if stage 10 "Report: tables of this run"; then
+  kdasr report "$exp/results.md" --exp "$exp"
+fi
+finish

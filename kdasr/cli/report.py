@@ -1,0 +1,45 @@
+"""`kdasr report OUT.md`: tables of results from the folders of recipe runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.md")
+@click.option(
+    "--exp",
+    "folders",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="EXP",
+    help="Models and results of a recipe run; repeated for runs that differ by seeds, whose mean and spread are shown.",
+)
+@click.option("--pictures", is_flag=True, help="Draw learning curves into a PNG beside OUT.md.")
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Put the tables between `<!-- kdasr report -->` and `<!-- end -->` of FILE too.",
+)
+def command(out: Path, folders: tuple[Path, ...], pictures: bool, readme: Path | None) -> None:
+    """Write the results of the runs in EXP into OUT.md: systems, share of the ensemble's gain, time, settings."""
+    from kdasr import io, log
+    from kdasr.report import page
+    from kdasr.report import pictures as curves
+    from kdasr.report.run import read_run
+
+    runs = [read_run(folder) for folder in folders]
+    picture = out.with_name(f"{out.stem}-curves.png")
+    text = page.page(runs)
+    filled = page.filled(readme, runs) if readme else ""  # refuses before anything is written
+    drawn = pictures and curves.draw(picture, runs)
+    page.write_page(out, page.page(runs, [picture.name]) if drawn else text)
+    if pictures and not drawn:
+        log.event(f"{out}: no learning curves, no model below {' '.join(map(str, folders))} was scored on dev")
+    if readme:
+        io.write_text(readme, filled)
+    log.event(f"{out}: results of {len(runs)} run{'s' if len(runs) > 1 else ''}{f', {readme} too' if readme else ''}")

@@ -1,0 +1,1 @@
+"""Tables and pictures of results, read from the folders of finished recipe runs."""

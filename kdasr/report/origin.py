@@ -1,0 +1,152 @@
+"""What made the results of a run: settings, seeds, versions, and the time that each part took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kdasr import log
+from kdasr.refusal import Refusal
+from kdasr.report.run import Run
+from kdasr.report.tables import spread, table
+
+Settings = tuple[str, ...]  # `train.epochs 20`, one text a setting
+VERBS = ("mono", "align", "graph", "train", "soft-targets", "distill", "accuracy", "decode", "score")
+SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_steps"}  # seeds have a line of their own
+
+
+def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:
+    """Verb -> settings -> folders that were made with them; grids are left out."""
+    found: dict[str, dict[Settings, list[str]]] = {}
+    for place, info in sorted(run.infos.items()):
+        if not place.startswith("grid") and info["verb"] in VERBS:
+            found.setdefault(info["verb"], {}).setdefault(tuple(_flat(info["options"])), []).append(place)
+    return {verb: found[verb] for verb in VERBS if verb in found}
+
+
+def _flat(options: Any, name: str = "") -> list[str]:
+    """`train.epochs 20` for each setting."""
+    if not isinstance(options, Mapping):
+        return [f"{name} {json.dumps(options) if isinstance(options, (list, bool)) else options}"]
+    inner = {f"{name}.{key}" if name else key: value for key, value in options.items() if key not in SHAPELESS}
+    return [text for key, value in inner.items() for text in _flat(value, key)]
+
+
+def expect_alike(runs: Sequence[Run]) -> None:
+    """Refuses a mean over runs that differ in more than seeds, or that share a model and so differ in nothing."""
+    for number, run in enumerate(runs):
+        for before in runs[:number]:
+            _expect_own_models(before, run)
+    for run in runs[1:]:
+        mine, theirs = settings(runs[0]), settings(run)
+        for verb in mine:
+            one, other = set(mine[verb]), set(theirs.get(verb, ()))
+            if not (one <= other or other <= one):  # a run may lack a part
+                raise _different(runs[0], run, verb, one, other)
+        for place in sorted(set(runs[0].infos) & set(run.infos)):
+            sizes = [each.infos[place].get("num_frames") for each in (runs[0], run)]
+            if place.startswith(("accuracy/", "ali/")) and sizes[0] != sizes[1]:
+                what, do = f"{place} has another number of frames", "report runs of different data apart"
+                raise Refusal(what, where=run.folder, expected=sizes[0], found=sizes[1], do=do)
+
+
+def _expect_own_models(before: Run, run: Run) -> None:
+    known = {info["fingerprint"]: place for place, info in before.infos.items() if "seed" in info}
+    for place, info in run.infos.items():
+        if "seed" in info and info["fingerprint"] in known:
+            found = f"the same model as {before.folder / known[info['fingerprint']]}"
+            do = "name runs of other --seeds, each once"
+            raise Refusal("a model of two runs", where=run.folder / place, found=found, do=do)
+
+
+def _different(first: Run, run: Run, verb: str, one: set[Settings], other: set[Settings]) -> Refusal:
+    texts = [{text for made in found for text in made} for found in (one, other)]
+    expected, found = (", ".join(sorted(mine - theirs)) for mine, theirs in (texts, texts[::-1]))
+    what = f"`kdasr {verb}` had other settings than in {first.folder}"
+    do = "a mean is over seeds; report runs of other settings apart"
+    return Refusal(what, where=run.folder, expected=expected, found=found, do=do)
+
+
+def settings_table(runs: Sequence[Run]) -> str:
+    """A row for each verb and set of settings."""
+    rows = [
+        [f"`{verb}`", ", ".join(sorted({place.split("/")[0] for place in places})), ", ".join(made)]
+        for verb, found in settings(runs[0]).items()
+        for made, places in found.items()
+        if made
+    ]
+    return table(("verb", "folder", "settings"), rows) if rows else ""
+
+
+def seeds(run: Run) -> str:
+    """Seeds of members and student."""
+    found = {
+        part: [str(info["seed"]) for place, info in run.infos.items() if _is_model(place, info, part)]
+        for part in ("members", "student")
+    }
+    return "; ".join(f"{part} {', '.join(numbers)}" for part, numbers in found.items() if numbers)
+
+
+def _is_model(place: str, info: Mapping[str, Any], part: str) -> bool:
+    return place.startswith(f"{part}/") and "seed" in info
+
+
+def versions(runs: Sequence[Run]) -> str:
+    """Versions of the libraries and the machine, each value that occurs."""
+    environments = [info["environment"] for run in runs for info in run.infos.values()]
+    names = dict.fromkeys(name for environment in environments for name in environment["versions"])
+    texts = [f"{name} {_each(environment['versions'].get(name) for environment in environments)}" for name in names]
+    machine = (f"{_each(environment[fact] for environment in environments)} {fact}" for fact in ("machine", "cores"))
+    return ", ".join([*texts, *machine]).replace(" machine", "")
+
+
+def _each(values: Iterable[object]) -> str:
+    return " and ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+
+def time_table(runs: Sequence[Run]) -> str:
+    """Seconds by verb and folder, as the finished folders and the training metrics tell them."""
+    times = [_times(run) for run in runs]
+    keys = sorted({key for found in times for key in found}, key=lambda key: (VERBS.index(key[0]), key[1]))
+    rows = [
+        [
+            f"`{verb}`",
+            place,
+            str(max(len(found.get((verb, place), ())) for found in times)),
+            *_cells(times, (verb, place)),
+        ]
+        for verb, place in keys
+    ]
+    return table(("verb", "folder", "parts", "seconds, all parts", "x real time"), rows) if rows else ""
+
+
+def _cells(times: Sequence[Mapping[tuple[str, str], list[tuple[float, float]]]], key: tuple[str, str]) -> list[str]:
+    sums = [[sum(column) for column in zip(*found[key], strict=True)] for found in times if key in found]
+    rates = [seconds / audio for seconds, audio in sums if audio]
+    return [spread([seconds for seconds, _ in sums], 1), spread(rates, 4) if rates else ""]
+
+
+def _times(run: Run) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """(verb, folder's first name) -> (seconds, seconds of audio or 0) of each finished part."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for place, info in run.infos.items():
+        seconds = info.get("seconds", info.get("search_seconds"))
+        if seconds is None and "steps" in info:
+            seconds = training_seconds(run, place, info)
+        if seconds is not None and info["verb"] in VERBS:
+            head = "/".join(place.split("/")[: 2 if place.startswith("all/") else 1])
+            audio = info.get("audio_seconds", 0.0) if "seconds" not in info else 0.0
+            found.setdefault((info["verb"], head), []).append((seconds, audio))
+    return found
+
+
+def training_seconds(run: Run, place: str, info: Mapping[str, Any]) -> float | None:
+    """Time of the training steps, from the rates in `metrics.jsonl`; dev scoring is not in it."""
+    options = next(options for name, options in info["options"].items() if name in ("train", "student"))
+    lines = [line for line in log.read_metrics(run.folder / place / "metrics.jsonl") if "frames_per_second" in line]
+    if not lines:
+        return None
+    frames = options["batch_size"] * options["log_steps"]
+    slowness = sum(frames / line["frames_per_second"] for line in lines)
+    return slowness * info["steps"] / (len(lines) * options["log_steps"])

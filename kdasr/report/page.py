@@ -1,0 +1,159 @@
+"""The report as one Markdown page, and its sections between the marks of a README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kdasr import io
+from kdasr.refusal import Refusal, unknown_name
+from kdasr.report import origin, tables
+from kdasr.report.run import Run
+
+HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
+BEGIN, END = "<!-- kdasr report -->", "<!-- end -->"
+MARKED = re.compile(r"^<!-- kdasr report(?:: ?(?P<names>[a-z, ]+?))? -->$(?P<old>.*?)^<!-- end -->$", re.M | re.S)
+LOOSE = re.compile(r"^<!-- (?:kdasr report\b.*|end) -->$", re.M)
+
+
+def _systems(runs: Sequence[Run]) -> str:
+    parts = [_of_runs(runs)] if len(runs) > 1 else []
+    if any(run.systems[kind] for run in runs for kind in run.systems):
+        parts += [tables.systems_table(runs), _legend(len(runs))]
+    return "\n".join([*parts, *_missing(runs)])
+
+
+def _of_runs(runs: Sequence[Run]) -> str:
+    return f"Means over {len(runs)} runs that differ by seeds: {', '.join(run.name for run in runs)}.\n"
+
+
+def _legend(num_runs: int) -> str:
+    over = "members, or runs" if num_runs > 1 else "members"
+    return (
+        "WER: rate [errors / words], 95 % bootstrap interval over utterances. Language-model weight and insertion"
+        f" penalty are chosen on dev. ±: standard deviation (n − 1) over {over}, then the range."
+        " Cross-entropy: nats a frame, hard labels, T = 1. The paper's numbers: section 4, table 1, another task.\n"
+    )
+
+
+def _missing(runs: Sequence[Run]) -> list[str]:
+    lines = [
+        f"- `{run.name}/{place}` is missing: run the stage with `kdasr {verb}`.\n"
+        for run in runs
+        for place, verb in run.missing.items()
+    ]
+    return ["".join(lines)] if lines else []
+
+
+def _share(runs: Sequence[Run]) -> str:
+    found = tables.shares_table(runs)
+    note = (
+        "Share kept: (student − members) / (ensemble − members), from the members' mean; n/a where the ensemble gains"
+        " nothing. The paper's share is of its one baseline."
+    )
+    return f"{found}\n{' '.join([note, tables.words_note(runs)]).rstrip()}\n" if found else ""
+
+
+def _kaldi(runs: Sequence[Run]) -> str:
+    found = tables.kaldi_table(runs)
+    note = (
+        "The GMM is trained on all training data. As Kaldi chooses: the weight that is best for the test set itself, at"
+        " penalty 0, which is what Kaldi's tables show. Chosen on dev: by the GMM that has not seen the dev speakers.\n"
+    )
+    return f"{found}\n{note}" if found else ""
+
+
+def _grids(runs: Sequence[Run]) -> str:
+    return "\n".join(
+        f"`{run.name}/{name}`:\n\n{tables.grid_table(rows)}" for run in runs for name, rows in run.grids.items() if rows
+    )
+
+
+def _time(runs: Sequence[Run]) -> str:
+    found = origin.time_table(runs)
+    note = (
+        "Seconds of work, summed over the parts, of which several run at once. `decode`: k2's search alone. `train`,"
+        " `distill`: steps alone, without dev scoring.\n"
+    )
+    return f"{found}\n{note}" if found else ""
+
+
+def _settings(runs: Sequence[Run]) -> str:
+    seeds = "".join(f"- {run.name}: seeds of {text}\n" for run in runs if (text := origin.seeds(run)))
+    versions = f"- {origin.versions(runs)}\n" if any(run.infos for run in runs) else ""
+    return "\n".join(part for part in (origin.settings_table(runs), seeds + versions) if part)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Sequence[Run]], str]]] = {
+    "systems": ("Systems", _systems),
+    "share": ("Share of the ensemble's gain that the student keeps", _share),
+    "kaldi": ("GMM of all training data, for the comparison with Kaldi", _kaldi),
+    "grids": ("Settings tried on dev", _grids),
+    "time": ("Time", _time),
+    "settings": ("Settings, seeds, versions", _settings),
+}
+
+
+def sections(runs: Sequence[Run], level: int = 2) -> str:
+    """All sections that the runs have something for, with their headings."""
+    texts = [(title, write(runs)) for title, write in SECTIONS.values()]
+    return "\n".join(f"{'#' * level} {title}\n\n{text.rstrip()}\n" for title, text in texts if text)
+
+
+def page(runs: Sequence[Run], pictures: Sequence[str] = ()) -> str:
+    """The whole report.
+
+    Args:
+        runs: recipe runs that differ by seeds.
+        pictures: their file names, relative to the report.
+    """
+    origin.expect_alike(runs)
+    title = f"# Results of {', '.join(run.name for run in runs)}"
+    shown = "".join(f"\n![learning curves: dev accuracy and cross-entropy by epoch]({name})\n" for name in pictures)
+    return f"{HEAD}\n{title}\n\n{sections(runs).rstrip()}\n{shown}"
+
+
+def write_page(out: str | Path, text: str) -> None:
+    """Writes the report. Raises Refusal rather than replace a file that is none."""
+    out = Path(out)
+    if out.is_dir():
+        raise Refusal("a folder", where=out, expected="a file to write, e.g. results.md")
+    if out.exists() and not out.read_text(encoding="utf-8", errors="replace").startswith(HEAD):
+        do = f"name another file; sections go between {BEGIN} and {END} of a file by --readme"
+        raise Refusal("the file is not a report of kdasr", where=out, do=do)
+    io.write_text(out, text)
+
+
+def filled(readme: str | Path, runs: Sequence[Run]) -> str:
+    """The text of a README with the report between its marks.
+
+    `<!-- kdasr report -->` takes all sections with headings, `<!-- kdasr report: systems, share -->` the named ones
+    without. Each mark stands alone in its line and ends with `<!-- end -->`.
+
+    Raises:
+        Refusal: there is no such file, no mark, a mark without its end, or an unknown section.
+    """
+    try:
+        text = Path(readme).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Refusal("no such file", where=readme, do="name a README with --readme") from None
+    pairs, marks = list(MARKED.finditer(text)), len(LOOSE.findall(text))
+    if not pairs or marks != 2 * len(pairs):
+        expected = f"lines {BEGIN} and {END}, one after the other"
+        raise Refusal("no place for the report", where=readme, expected=expected, found=f"{marks} such lines")
+    return MARKED.sub(lambda match: _fill(match, runs, readme), text)
+
+
+def _fill(match: re.Match[str], runs: Sequence[Run], readme: str | Path) -> str:
+    begin = match.group(0).split("\n", 1)[0]
+    names = (match.group("names") or "").replace(",", " ").split()
+    for name in names:
+        if name not in SECTIONS:
+            raise unknown_name("section of the report", name, SECTIONS, readme)
+    found = "\n".join(SECTIONS[name][1](runs) or _absent(name) for name in names) if names else sections(runs, 3)
+    return f"{begin}\n\n{found.rstrip()}\n\n{END}"
+
+
+def _absent(name: str) -> str:
+    return f"These runs have nothing for the section `{name}`.\n"

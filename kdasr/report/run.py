@@ -1,0 +1,237 @@
+"""One recipe run as its folders tell it: the systems and their scores, and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kdasr import io
+from kdasr.refusal import Refusal
+from kdasr.train.accuracy import Score
+
+SETS = ("dev", "test")
+AS_KALDI = "test_as_kaldi"  # the test set at its own best weight and penalty 0; it chooses nothing
+GMM, MEMBERS, ENSEMBLE, STUDENT = "gmm", "members", "ensemble", "student"
+PARTS = ("accuracy", "score", "all/score", "members", "student", "mono")  # any of them makes a folder a run
+
+
+@dataclass(frozen=True)
+class WordRate:
+    """Word errors of a set at one weight and penalty, as `wer.json` has them."""
+
+    words: int
+    insertions: int
+    deletions: int
+    substitutions: int
+    low: float  # of the 95 % bootstrap interval, per cent
+    high: float
+    lm_weight: float
+    penalty: float
+
+    @property
+    def errors(self) -> int:
+        """All errors."""
+        return self.insertions + self.deletions + self.substitutions
+
+    @property
+    def rate(self) -> float:
+        """Word error rate, per cent."""
+        return 100 * self.errors / max(1, self.words)
+
+
+@dataclass(frozen=True)
+class System:
+    """What a run knows of one system; a part that was not made is absent.
+
+    Attributes:
+        name: of its folder, e.g. member-0.
+        info: of its model (of a member of the ensemble), or None.
+        accuracy: set -> frame accuracy.
+        words: set -> word error rate.
+    """
+
+    name: str
+    info: Mapping[str, Any] | None = None
+    accuracy: Mapping[str, Score] = field(default_factory=dict)
+    words: Mapping[str, WordRate] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is any number to show."""
+        return bool(self.accuracy or self.words)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a recipe.
+
+    Attributes:
+        folder: EXP of the recipe.
+        systems: kind (gmm, members, ensemble, student) -> the systems of that kind that have scores.
+        kaldi: language model -> set -> word error rate of the GMM of all training data.
+        grids: folder -> rows of its `results.json`.
+        infos: finished folder, relative to `folder` -> its info.
+        missing: folders without results -> the verb that makes them.
+    """
+
+    folder: Path
+    systems: Mapping[str, list[System]]
+    kaldi: Mapping[str, Mapping[str, WordRate]]
+    grids: Mapping[str, list[dict[str, Any]]]
+    infos: Mapping[str, dict[str, Any]]
+    missing: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name; reports name no place of one machine."""
+        return self.folder.resolve().name
+
+
+def read_run(folder: str | Path) -> Run:
+    """Reads the folders of a run.
+
+    Raises:
+        Refusal: there is nothing to report, or scores are of other models than those that lie beside them.
+    """
+    folder = Path(folder)
+    if not any((folder / part).is_dir() for part in PARTS):
+        raise Refusal(
+            "nothing to report",
+            where=folder,
+            expected=f"folders {', '.join(PARTS[:3])} of a recipe run",
+            found="none of them" if folder.is_dir() else "no such folder",
+            do="run the recipe, or name its folder of models and results",
+        )
+    infos = {
+        path.parent.relative_to(folder).as_posix(): io.read_json(path)
+        for path in sorted(folder.rglob(io.INFO))
+        if path.parent != folder
+    }
+    return _Reader(folder, infos).run()
+
+
+class _Reader:
+    """Collects what `read_run` returns."""
+
+    def __init__(self, folder: Path, infos: dict[str, dict[str, Any]]) -> None:
+        self.folder, self.infos = folder, infos
+        self.missing: dict[str, str] = {}
+
+    def run(self) -> Run:
+        models = {"members": self._models("members", "train"), "student": self._models("student", "distill")}
+        systems = {
+            GMM: [self._system(GMM, "score/gmm", self.infos.get("mono"))],
+            MEMBERS: self._members(models["members"]),
+            ENSEMBLE: [self._ensemble(models["members"])],
+            STUDENT: [self._student(models["student"])],
+        }
+        scored = {kind: [system for system in found if system.scored] for kind, found in systems.items()}
+        grids = {path.parent.name: io.read_json(path) for path in sorted(self.folder.glob("grid*/results.json"))}
+        return Run(self.folder, scored, self._kaldi(), grids, self.infos, self.missing)
+
+    def _models(self, part: str, verb: str) -> dict[str, dict[str, Any]]:
+        """Finished models below a folder, by name, in the order of their numbers."""
+        found = {
+            place.split("/")[1]: info for place, info in self.infos.items() if re.fullmatch(rf"{part}/[^/]+", place)
+        }
+        begun = {path.parent.name for path in (self.folder / part).glob(f"*/{io.MAKING}")} - set(found)
+        for place in [f"{part}/{name}" for name in sorted(begun)] or ([] if found else [part]):
+            self.missing[place] = verb
+        return dict(sorted(found.items(), key=lambda item: _number(item[0])))
+
+    def _members(self, models: Mapping[str, dict[str, Any]]) -> list[System]:
+        each: dict[str, dict[str, Score]] = {name: {} for name in models}
+        for set_name in SETS:
+            info = self._accuracy(set_name, "members", models)
+            for member in info.get("members", ()):
+                each.setdefault(Path(member["folder"]).name, {})[set_name] = _score(member)
+        for place in self.infos:
+            if re.fullmatch(r"score/members/member-\d+", place):
+                each.setdefault(place.rpartition("/")[2], {})
+        return [
+            System(name, models.get(name), each[name], self._words(f"score/members/{name}"))
+            for name in sorted(each, key=_number)
+        ]
+
+    def _ensemble(self, models: Mapping[str, dict[str, Any]]) -> System:
+        infos = {set_name: self.infos.get(f"accuracy/{set_name}/members") for set_name in SETS}
+        accuracy = {set_name: _score(info) for set_name, info in infos.items() if info}
+        name = f"ensemble of {_ensemble_size(infos.values()) or len(models)}"
+        return System(name, next(iter(models.values()), None), accuracy, self._words("score/members/ensemble"))
+
+    def _student(self, models: Mapping[str, dict[str, Any]]) -> System:
+        infos = {set_name: self._accuracy(set_name, "student", models) for set_name in SETS}
+        accuracy = {set_name: _score(info) for set_name, info in infos.items() if info}
+        scored = {fingerprint for info in infos.values() for fingerprint in _model_prints(info)}
+        own = [info for info in models.values() if info["fingerprint"] in scored] or [*models.values()]
+        return System("student", own[0] if own else None, accuracy, self._words("score/student"))
+
+    def _system(self, name: str, place: str, info: Mapping[str, Any] | None) -> System:
+        return System(name, info, {}, self._words(place))
+
+    def _accuracy(self, set_name: str, system: str, models: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        """Info of a scored set, {} if there is none; refuses scores of models that were made anew since."""
+        place = f"accuracy/{set_name}/{system}"
+        info = self.infos.get(place)
+        if info is None:
+            self.missing[place] = "accuracy"
+            return {}
+        present = {model["fingerprint"] for model in models.values()}
+        if present and not _model_prints(info) <= present:
+            raise Refusal(
+                "the scores are of other models than those beside them",
+                where=self.folder / place,
+                expected=", ".join(sorted(present)),
+                found=", ".join(sorted(_model_prints(info))),
+                do="run the stage with `kdasr accuracy` again, with --overwrite",
+            )
+        return info
+
+    def _words(self, place: str) -> dict[str, WordRate]:
+        """Word error rates of a scored system, {} if there are none; refuses those of decodings made anew since."""
+        info = self.infos.get(place)
+        if info is None:
+            self.missing[place] = "score"
+            return {}
+        system = place.partition("/")[2]
+        for set_name in SETS:
+            decoded = self.infos.get(f"decode/{set_name}/{system}")
+            if decoded and place.startswith("score/"):
+                io.expect_same(
+                    f"the decoded {set_name} set of the scores",
+                    decoded["fingerprint"],
+                    info["inputs"].get(set_name),
+                    self.folder / place,
+                    "run the stage with `kdasr score` again, with --overwrite",
+                )
+        names = [entry.name for entry in fields(WordRate)]
+        record = io.read_json(self.folder / place / "wer.json")
+        return {key: WordRate(**{name: value[name] for name in names}) for key, value in record.items()}
+
+    def _kaldi(self) -> dict[str, dict[str, WordRate]]:
+        if not (self.folder / "all").is_dir():
+            return {}
+        places = sorted(place for place in self.infos if re.fullmatch(r"all/score/[^/]+", place))
+        if not places:
+            self.missing["all/score"] = "score"
+        return {place.rpartition("/")[2]: self._words(place) for place in places}
+
+
+def _score(values: Mapping[str, Any]) -> Score:
+    return Score(**{entry.name: values[entry.name] for entry in fields(Score)})
+
+
+def _model_prints(info: Mapping[str, Any]) -> set[str]:
+    return {value for name, value in info.get("inputs", {}).items() if name.startswith("model_")}
+
+
+def _ensemble_size(infos: Iterable[Mapping[str, Any] | None]) -> int:
+    return max((len(info["members"]) for info in infos if info), default=0)
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = re.search(r"(\d+)$", name)
+    return int(digits.group(1)) if digits else -1, name

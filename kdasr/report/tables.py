@@ -1,0 +1,190 @@
+"""Results as Markdown tables: systems, the share of the ensemble's gain, the comparison with Kaldi, grids."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from kdasr import models
+from kdasr.distill import grid
+from kdasr.report.run import AS_KALDI, ENSEMBLE, GMM, MEMBERS, SETS, STUDENT, Run, System, WordRate
+from kdasr.train.accuracy import Score
+
+NONE = "–"
+PAPER = {"baseline": ("58.9", "10.9"), ENSEMBLE: ("61.1", "10.7"), STUDENT: ("60.8", "10.7")}  # section 4, table 1
+PAPER_SHARES = {"test accuracy": "86 %", "test WER": "100 %"}  # (60.8 - 58.9) / (61.1 - 58.9); all of the WER gain
+COLUMNS = (
+    *("system", "frame accuracy %, dev", "test", "without silence %, dev", "test", "cross-entropy, dev", "test"),
+    *("WER %, dev", "WER %, test", "weight; penalty", "parameters", "paper: frame accuracy %", "paper: WER %"),
+)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [list(header), ["---"] * len(header), *map(list, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """A value, or the mean of several with standard deviation (n - 1) and range."""
+    if not values:
+        return NONE
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    if min(values) == max(values):
+        return mean
+    ends = f"{min(values):.{digits}f}–{max(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f} ({ends})"
+
+
+def word_rate(rates: Sequence[WordRate]) -> str:
+    """WER, [errors / words], and the 95 % interval of a single system."""
+    if not rates:
+        return NONE
+    text = f"{spread([rate.rate for rate in rates], 2)} [{_plain([rate.errors for rate in rates])} / {rates[0].words}]"
+    return f"{text}, {rates[0].low:.2f} to {rates[0].high:.2f}" if len(rates) == 1 else text
+
+
+def _plain(values: Sequence[float]) -> str:
+    """Mean, without a fraction where there is none."""
+    mean = statistics.fmean(values)
+    return f"{mean:.0f}" if mean == round(mean) else f"{mean:.1f}"
+
+
+def choice(rates: Sequence[WordRate]) -> str:
+    """Language-model weight and insertion penalty, or their ranges."""
+    if not rates:
+        return NONE
+    columns = [rate.lm_weight for rate in rates], [rate.penalty for rate in rates]
+    return "; ".join(
+        f"{min(column):g}" if min(column) == max(column) else f"{min(column):g} to {max(column):g}"
+        for column in columns
+    )
+
+
+def systems_table(runs: Sequence[Run]) -> str:
+    """One row a system: frame accuracies, cross-entropies, word error rates; members pooled over all runs."""
+    pooled = {kind: [system for run in runs for system in run.systems[kind]] for kind in runs[0].systems}
+    firsts = [run.systems[MEMBERS][0] for run in runs if run.systems[MEMBERS]]
+    rows = [("GMM", pooled[GMM], ("", ""))]
+    rows += [(f"baseline ({_either(system.name for system in firsts)})", firsts, PAPER["baseline"])]
+    rows += [(f"members, mean of {len(pooled[MEMBERS])}", pooled[MEMBERS], ("", ""))]
+    rows += [(_either(system.name for system in pooled[ENSEMBLE]), pooled[ENSEMBLE], PAPER[ENSEMBLE])]
+    rows += [("distilled student", pooled[STUDENT], PAPER[STUDENT])]
+    return table(COLUMNS, [[name, *_row(found), *paper] for name, found, paper in rows if found])
+
+
+def _either(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _row(systems: Sequence[System]) -> list[str]:
+    cells = [
+        spread([scale * getattr(system.accuracy[name], value) for system in systems if name in system.accuracy], digits)
+        for value, scale, digits in (
+            ("accuracy", 100, 2),
+            ("accuracy_without_silence", 100, 2),
+            ("cross_entropy", 1, 4),
+        )
+        for name in SETS
+    ]
+    rates = {name: [system.words[name] for system in systems if name in system.words] for name in SETS}
+    return [*cells, word_rate(rates["dev"]), word_rate(rates["test"]), choice(rates["test"]), parameters(systems[0])]
+
+
+def parameters(system: System) -> str:
+    """Number of trained weights, of all members for an ensemble; Gaussians for a GMM."""
+    info = system.info or {}
+    if "num_gaussians" in info:
+        return f"{info['num_gaussians']} Gaussians"
+    if "model" not in info:
+        return NONE
+    size = f"{_count(info['model']):,}"
+    return f"{system.name.rpartition(' ')[2]} × {size}" if system.name.startswith("ensemble") else size
+
+
+def _count(description: Mapping[str, Any]) -> int:
+    cls = models.find(description["architecture"])
+    shape, classes = tuple(description["input_shape"]), description["num_classes"]
+    model = cls(cls.OPTIONS(**description["options"]), shape, classes)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def shares_table(runs: Sequence[Run]) -> str:
+    """The share of the ensemble's gain over the members' mean that the student keeps; empty if a system is missing."""
+    rows = []
+    for measure in ("accuracy", "WER"):
+        for name in SETS:
+            gains = [gain for run in runs if (gain := gains_of(run, _measures(name)[measure])) is not None]
+            if gains:
+                rows.append(_share_row(f"{name} {measure}", gains))
+    header = ("measure, %", "members", "ensemble's gain", "student's gain", "share kept", "paper")
+    return table(header, rows) if rows else ""
+
+
+def _measures(name: str) -> dict[str, Callable[[System], float | None]]:
+    """Per cent, by name of the measure; more is worse for WER."""
+    return {
+        "accuracy": lambda system: 100 * system.accuracy[name].accuracy if name in system.accuracy else None,
+        "WER": lambda system: system.words[name].rate if name in system.words else None,
+    }
+
+
+def gains_of(run: Run, measure: Callable[[System], float | None]) -> tuple[float, float, float] | None:
+    """Members' mean, and what ensemble and student have more; None where one of them has no score."""
+    values = {
+        kind: [value for system in run.systems[kind] if (value := measure(system)) is not None]
+        for kind in (MEMBERS, ENSEMBLE, STUDENT)
+    }
+    if not all(values.values()):
+        return None
+    members = statistics.fmean(values[MEMBERS])
+    return members, values[ENSEMBLE][0] - members, values[STUDENT][0] - members
+
+
+def _share_row(name: str, gains: Sequence[tuple[float, float, float]]) -> list[str]:
+    better = -1 if name.endswith("WER") else 1
+    members, ensemble, student = (statistics.fmean(column) for column in zip(*gains, strict=True))
+    each = ", ".join(share(better * gain[1], better * gain[2]) for gain in gains)
+    kept = share(better * ensemble, better * student) + (f" (by run: {each})" if len(gains) > 1 else "")
+    return [name, f"{members:.2f}", f"{ensemble:+.2f}", f"{student:+.2f}", kept, PAPER_SHARES.get(name, "")]
+
+
+def share(ensemble: float, student: float) -> str:
+    """(student - members) / (ensemble - members) of two gains; n/a where the ensemble gains nothing."""
+    return f"{100 * student / ensemble:.0f} %" if ensemble > 1e-9 else "n/a"
+
+
+def words_note(runs: Sequence[Run]) -> str:
+    """What one word weighs, for each set that was scored."""
+    words = {
+        name: rate.words
+        for run in runs
+        for found in run.systems.values()
+        for system in found
+        for name, rate in system.words.items()
+        if name in SETS
+    }
+    texts = [
+        f"one of the {words[name]} {name} words is {100 / max(1, words[name]):.2f} %" for name in SETS if name in words
+    ]
+    return f"WER moves by single words here: {', '.join(texts)}." if texts else ""
+
+
+def kaldi_table(runs: Sequence[Run]) -> str:
+    """The GMM of all training data, scored as Kaldi's tables are and with the weights that dev chooses."""
+    rows = []
+    for lm in dict.fromkeys(lm for run in runs for lm in run.kaldi):
+        rates = {
+            name: [run.kaldi[lm][name] for run in runs if name in run.kaldi.get(lm, {})] for name in (AS_KALDI, "test")
+        }
+        rows.append([lm, *(cell for name in rates for cell in (word_rate(rates[name]), choice(rates[name])))])
+    header = ("language model", "WER %, test, as Kaldi chooses", "weight; penalty", "WER %, test, chosen on dev")
+    return table((*header, "weight; penalty"), rows) if rows else ""
+
+
+def grid_table(rows: Sequence[dict[str, Any]]) -> str:
+    """A grid's cells, the best on dev first."""
+    scores = {"cell", *(entry.name for entry in fields(Score))}
+    return grid.table(rows, [name for name in rows[0] if name not in scores])

@@ -1,0 +1,41 @@
+"""`kdasr report`: one line an event, files where they were named, nothing written by a refusal."""
+
+import pytest
+
+from kdasr import cli
+from tests.report import runs
+
+
+@pytest.fixture
+def exp(tmp_path):
+    return runs.write_run(tmp_path / "exp")
+
+
+def kdasr(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+def test_report_picture_and_readme(exp, tmp_path):
+    out, readme = tmp_path / "out" / "results.md", tmp_path / "README.md"
+    readme.write_text("# Mine\n<!-- kdasr report: systems -->\n<!-- end -->\n")
+    assert kdasr("report", out, "--exp", exp, "--pictures", "--readme", readme) == 0
+    assert out.read_text().endswith("![learning curves: dev accuracy and cross-entropy by epoch](results-curves.png)\n")
+    assert (tmp_path / "out" / "results-curves.png").stat().st_size > 1000
+    assert "| distilled student |" in readme.read_text()
+
+
+def test_several_runs(exp, tmp_path):
+    other = runs.write_run(tmp_path / "other", (2, 3), 0.01)
+    assert kdasr("report", tmp_path / "results.md", "--exp", exp, "--exp", other) == 0
+    assert "Means over 2 runs that differ by seeds: exp, other." in (tmp_path / "results.md").read_text()
+
+
+def test_a_refusal_is_one_line_and_writes_nothing(exp, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("# No mark\n")
+    assert kdasr("report", tmp_path / "results.md", "--exp", exp, "--readme", readme) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("kdasr: ") and error.count("\n") == 1 and "no place for the report" in error
+    assert not (tmp_path / "results.md").exists()

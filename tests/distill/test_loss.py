@@ -1,0 +1,125 @@
+"""The distillation loss: the laws of section 2."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kdasr.distill.loss import DistillOptions, distillation_loss, soft_cross_entropy
+from kdasr.refusal import Refusal
+
+B, S = 6, 9
+
+
+def draw(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Student's logits, teacher's logits, labels."""
+    generator = torch.Generator().manual_seed(seed)
+    z, v = (torch.randn(B, S, generator=generator, dtype=torch.float64).mul(3) for _ in range(2))
+    return z.requires_grad_(), v, torch.randint(0, S, (B,), generator=generator)
+
+
+def gradient(loss: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    (found,) = torch.autograd.grad(loss, z)
+    return found
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 7.5])
+def test_cross_entropy_of_a_distribution_with_itself_is_its_entropy(temperature: float):
+    z, _, _ = draw()
+    p = F.softmax(z.detach().div(temperature), dim=1)
+    entropy = -(p * p.log()).sum(1).mean()
+    assert float(soft_cross_entropy(z, p, temperature)) == pytest.approx(float(entropy), rel=1e-6)
+    assert float(gradient(soft_cross_entropy(z, p, temperature), z).abs().max()) < 1e-7  # and its least value
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 20.0])
+@pytest.mark.parametrize(("soft", "hard"), [(1.0, 0.5), (1.0, 0.0), (0.0, 1.0), (0.3, 2.0)])
+def test_the_loss_and_its_gradient_are_those_of_the_formula(temperature: float, soft: float, hard: float):
+    z, v, y = draw()
+    p = F.softmax(v.div(temperature), dim=1)
+    exponents = torch.exp(z.div(temperature))
+    q_soft, q = exponents / exponents.sum(1, keepdim=True), torch.exp(z) / torch.exp(z).sum(1, keepdim=True)
+    plain = soft * temperature**2 * -(p * q_soft.log()).sum() / B - hard * q[torch.arange(B), y].log().sum() / B
+    loss = distillation_loss(z, p, y, DistillOptions(temperature, soft, hard))
+    assert float(loss) == pytest.approx(float(plain), rel=1e-5)
+    torch.testing.assert_close(gradient(loss, z), gradient(plain, z), rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_by_hand():
+    """d/dz = w_soft T (q_T - p_T) / B + w_hard (q - y) / B (section 2.1, times T^2)."""
+    z, v, y = draw()
+    p = F.softmax(v.div(4), dim=1)
+    expected = 0.7 * 4 * (F.softmax(z.div(4), dim=1) - p) / B + 0.2 * (F.softmax(z, dim=1) - F.one_hot(y, S)) / B
+    loss = distillation_loss(z, p, y, DistillOptions(4.0, 0.7, 0.2))
+    torch.testing.assert_close(gradient(loss, z), expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_at_high_temperature_it_matches_logits():
+    """Section 2.1: with zero-mean logits the gradient tends to (z_i - v_i) / (N T^2), times T^2 here."""
+    z, v, y = draw()
+    z = (z - z.mean(1, keepdim=True)).detach().requires_grad_()
+    v = v - v.mean(1, keepdim=True)
+    differences = []
+    for temperature in (10.0, 100.0, 1000.0):
+        p = F.softmax(v.div(temperature), dim=1)
+        loss = -(p * F.log_softmax(z.div(temperature), dim=1)).sum(1).mean() * temperature**2
+        differences.append(float((gradient(loss, z) - (z - v) / (S * B)).abs().max()))
+    assert differences[0] > 5 * differences[1] > 25 * differences[2]
+    ours = distillation_loss(z, F.softmax(v.div(100), dim=1), y, DistillOptions(100.0, 1.0, 0.0))
+    torch.testing.assert_close(gradient(ours, z), ((z - v) / (S * B)).detach(), rtol=0.05, atol=2e-3)
+
+
+@pytest.mark.parametrize("hard", [0.0, 0.5])
+def test_the_soft_term_keeps_its_square_of_t_whatever_the_hard_weight(hard: float):
+    """The size of the soft gradient must not fall as 1 / T^2 when the hard labels are switched off."""
+    z, v, y = draw()
+    sizes = []
+    for temperature in (10.0, 40.0):
+        options = DistillOptions(temperature, 1.0, hard)
+        hard_part = gradient(F.cross_entropy(z, y).mul(hard), z)
+        whole = gradient(distillation_loss(z, F.softmax(v.div(temperature), dim=1), y, options), z)
+        sizes.append(float((whole - hard_part).norm()))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.2)
+
+
+def test_the_loss_is_a_mean_per_frame():
+    z, v, y = draw()
+    p = F.softmax(v.div(2), dim=1)
+    one = distillation_loss(z, p, y, DistillOptions(2.0))
+    twice = distillation_loss(torch.cat([z, z]), torch.cat([p, p]), torch.cat([y, y]), DistillOptions(2.0))
+    assert float(one) == pytest.approx(float(twice), rel=1e-6)
+
+
+def test_large_logits_do_not_overflow():
+    z = torch.tensor([[1e4, 0.0, -1e4]], requires_grad=True)
+    loss = distillation_loss(z, torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([1]), DistillOptions(1.0))
+    assert torch.isfinite(loss) and torch.isfinite(gradient(loss, z)).all()
+
+
+def test_labels_are_not_looked_at_without_a_hard_weight():
+    z, v, y = draw()
+    p, options = F.softmax(v, dim=1), DistillOptions(1.0, 1.0, 0.0)
+    unlabelled = torch.full_like(y, -1)
+    assert torch.equal(distillation_loss(z, p, y, options), distillation_loss(z, p, unlabelled, options))
+
+
+def test_low_precision_logits_are_summed_in_float32():
+    z, v, y = draw()
+    p = F.softmax(v, dim=1).float()
+    loss = distillation_loss(z.bfloat16(), p, y, DistillOptions(1.0))
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(distillation_loss(z.bfloat16().float(), p, y, DistillOptions(1.0))))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"temperature": 0.0}, {"temperature": -1.0}, {"soft_weight": -0.1}, {"hard_weight": -1.0}]
+)
+def test_impossible_options_are_refused(bad: dict):
+    with pytest.raises(ValueError, match="temperature must be above 0, soft_weight and hard_weight not below"):
+        DistillOptions(**bad)
+
+
+def test_an_unknown_mean_is_refused():
+    with pytest.raises(Refusal, match="unknown mean 'harmonic'; did you mean|unknown mean 'harmonic'; known"):
+        DistillOptions(mean="harmonic")

@@ -1,0 +1,68 @@
+"""Students: learn from stored or live targets, resume, refuse what does not belong together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kdasr import io
+from kdasr.distill import soft_targets
+from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.loss import DistillOptions
+from kdasr.distill.student import StudentJob, train_student
+from kdasr.models.dnn import DnnOptions
+from kdasr.refusal import Refusal
+from kdasr.train.loop import TrainOptions
+from tests.distill.conftest import source
+
+
+@pytest.fixture
+def job(data: Path, tmp_path: Path, examples) -> StudentJob:
+    io.begin(tmp_path / "soft", io.Made("soft-targets", {}))
+    soft_targets.make(tmp_path / "soft", Ensemble.load(data / "teachers"), examples, 2.0)
+    train = TrainOptions(seed=7, epochs=6, batch_size=64, device="cpu", precision="fp32")
+    sets = source(data), source(data, "dev")
+    return StudentJob(
+        tmp_path / "student", *sets, tmp_path / "soft", (), train, DnnOptions(1, 32), DistillOptions(2.0), 1
+    )
+
+
+def test_a_student_learns_from_its_teachers(job: StudentJob):
+    info = train_student(job)
+    assert info["dev"]["accuracy"] > 0.6 and info["temperature"] == 2.0 and "soft_targets" in info["inputs"]
+
+
+def test_targets_on_the_fly_teach_the_same(job: StudentJob, data: Path):
+    stored = train_student(job)
+    live = train_student(
+        replace(job, folder=job.folder.parent / "live", soft_targets=None, teachers=(data / "teachers",))
+    )
+    assert live["dev"]["cross_entropy"] == pytest.approx(stored["dev"]["cross_entropy"], rel=0.01)
+    assert sorted(name for name in live["inputs"] if "teacher" in name) == ["teacher_0", "teacher_1", "teacher_2"]
+
+
+def test_soft_targets_alone_teach_without_hard_labels(job: StudentJob):
+    info = train_student(replace(job, distill=DistillOptions(2.0, 1.0, 0.0)))
+    assert info["dev"]["accuracy"] > 0.6
+
+
+def test_the_same_again_is_up_to_date_and_another_temperature_is_refused(job: StudentJob):
+    before = train_student(job)
+    assert train_student(job) == before
+    with pytest.raises(Refusal, match=r"made with another options.distill.temperature \(expected 4.0, found 2.0\)"):
+        train_student(replace(job, distill=DistillOptions(4.0)))
+    with pytest.raises(Refusal, match="temperature of the soft targets does not match"):
+        train_student(replace(job, folder=job.folder.parent / "hot", distill=DistillOptions(4.0)))
+
+
+def test_a_mean_other_than_the_stored_one_is_refused(job: StudentJob):
+    with pytest.raises(Refusal, match="mean of the soft targets does not match .*expected geometric, found arithmetic"):
+        train_student(replace(job, distill=DistillOptions(2.0, mean="geometric")))
+
+
+def test_a_student_has_stored_targets_or_teachers(job: StudentJob, data: Path):
+    for taught_by in ({"soft_targets": None}, {"teachers": (data / "teachers",)}):
+        with pytest.raises(Refusal, match="name --soft-targets or --teacher, one of them"):
+            train_student(replace(job, **taught_by))

@@ -1,0 +1,188 @@
+"""The decoding graph against sentences written out: lexicon, n-gram and HMMs, whatever was merged on the way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("k2")
+pytest.importorskip("kaldifst")
+pytest.importorskip("kaldilm")
+
+from kdasr.align.model import scaled_transitions
+from kdasr.fsa import FINAL, Graph
+from kdasr.lang.decoding import GraphOptions, decoding_graph
+from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.lexicon import Lexicon
+from kdasr.lang.topology import make_topology
+from kdasr.refusal import Refusal
+from tests import toy
+
+BIGRAMS = {
+    ("<s>", "A"): -0.4, ("A", "TO"): -0.3, ("AB", "TWO"): -0.6, ("B", "</s>"): -0.3, ("TO", "A"): -0.9,
+    ("TWO", "</s>"): -0.2,
+}  # fmt: skip
+UNIGRAMS = {"A": -0.9, "AB": -1.1, "B": -0.8, "TO": -1.2, "TWO": -1.0, "</s>": -0.7}
+ROUNDING = 5e-3  # minimisation rounds scores to 1/1024 (Kaldi's too)
+BACKOFF = {"<s>": -0.3, "A": -0.2, "AB": -0.1, "B": -0.4, "TO": -0.2, "TWO": -0.1}
+
+
+def lm_score(words: tuple[str, ...]) -> float:
+    """log of the likelier of bigram and back-off at every word: a graph has both ways."""
+    total = 0.0
+    for history, word in itertools.pairwise(("<s>", *words, "</s>")):
+        total += max(BIGRAMS.get((history, word), -math.inf), BACKOFF[history] + UNIGRAMS[word])
+    return total * math.log(10)
+
+
+def build(lexicon: Lexicon, arpa, **options: bool) -> Graph:
+    topology = make_topology(lexicon)
+    return decoding_graph(lexicon, arpa, topology, topology.monophone, GraphOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def arpa(tmp_path_factory):
+    return toy.write_arpa(tmp_path_factory.mktemp("lm") / "toy.arpa")
+
+
+@pytest.fixture(scope="module")
+def graphs(arpa):
+    return {determinize: build(toy.lexicon(), arpa, determinize=determinize) for determinize in (True, False)}
+
+
+def decode(graph: Graph, frames) -> tuple[float, list[str]]:
+    lexicon = toy.lexicon()
+    score, arcs = toy.viterbi(graph, frames)
+    return score, [lexicon.words[word - 1] for word in toy.words_of(graph, arcs, len(lexicon.words))]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_path_is_the_best_sentence_written_out(graphs, seed):
+    lexicon = toy.lexicon()
+    topology = make_topology(lexicon)
+    frames = toy.random_frames(5, topology.monophone.num_pdfs, seed)
+    scores = {}
+    for size in (1, 2, 3):
+        for words in itertools.product(UNIGRAMS.keys() - {"</s>"}, repeat=size):
+            graph = expand_states(transcript_graph(words, lexicon), topology, topology.monophone)
+            scores[words] = lm_score(words) + toy.viterbi(graph, frames)[0]
+    best = max(scores, key=lambda words: scores[words])
+    for determinize in (True, False):
+        score, words = decode(graphs[determinize], frames)
+        if len(words) in (1, 2, 3):  # longer and empty sentences are not written out
+            assert score == pytest.approx(scores[best], abs=ROUNDING)
+            assert words == list(best)
+        assert score > scores[best] - ROUNDING
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_determinising_changes_no_best_path(graphs, seed):
+    frames = toy.random_frames(9, 9, 100 + seed)
+    (score, words), (plain_score, plain_words) = (decode(graphs[determinize], frames) for determinize in (True, False))
+    assert words == plain_words and score == pytest.approx(plain_score, abs=ROUNDING)
+
+
+def test_determinising_merges_beginnings(tmp_path):
+    words = [f"W{number}" for number in range(8)]
+    rows = "".join(f"-0.9\t{word}\n" for word in words)
+    text = f"\\data\\\nngram 1=10\n\n\\1-grams:\n-99\t<s>\n-0.9\t</s>\n{rows}\n\\end\\\n"
+    path = toy.write_arpa(tmp_path / "lm.arpa", text)
+    lexicon = Lexicon({"<UNK>": [("SPN",)], **{word: [("l", "o", "n", "g", word)] for word in words}})
+    merged, plain = (build(lexicon, path, determinize=determinize) for determinize in (True, False))
+    assert merged.num_states < plain.num_states / 2 and len(merged) < len(plain) / 2
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "AB", "A AB", "A B", "TWO", "A TO", "AB TWO", "B B A TO", "A TO A TO B", "TO A TO"]
+)
+def test_a_sentence_is_accepted_with_its_score_among_homophones_and_prefixes(graphs, text):
+    """Words are read from all paths of the transcript's phones: the graph must hold the sentence among them.
+
+    Of homophones between the same states of the n-gram only the likelier is left, which no search could tell apart.
+    """
+    lexicon = toy.lexicon()
+    words = tuple(text.split())
+    pdfs = []
+    for word in words:
+        for phone in lexicon.pronunciations[word][0]:
+            pdfs.append(lexicon.phone_ids[phone] + 1)  # two states of SIL and SPN each come first: pdf = number + 1
+    expected = lm_score(words) + (len(words) + 1) * math.log(0.5)
+    for graph in graphs.values():
+        found = {}
+        for path in toy.all_paths(restricted(graph, pdfs), len(pdfs)):
+            read = tuple(
+                lexicon.words[w - 1] for w in toy.words_of(graph, original(graph, pdfs, path), len(lexicon.words))
+            )
+            score = float(graph.score[original(graph, pdfs, path)].sum())
+            found[read] = max(score, found.get(read, -math.inf))
+        assert found[words] == pytest.approx(expected, abs=ROUNDING)
+
+
+def kept(graph: Graph, pdfs: list[int]) -> np.ndarray:
+    return np.flatnonzero(np.isin(graph.label, [pdf + 1 for pdf in pdfs]) | (graph.label == FINAL))
+
+
+def restricted(graph: Graph, pdfs: list[int]) -> Graph:
+    """The arcs of a set of pdfs alone, so that the rest need not be enumerated."""
+    rows = kept(graph, pdfs)
+    columns = {name: getattr(graph, name)[rows] for name in ("source", "target", "label", "score", "words")}
+    return Graph(**columns, transition=graph.transition[rows], phone_start=graph.phone_start[rows])
+
+
+def original(graph: Graph, pdfs: list[int], path: list[int]) -> np.ndarray:
+    return kept(graph, pdfs)[path]
+
+
+def test_a_long_known_sentence_is_found(graphs):
+    lexicon = toy.lexicon()
+    words = ["A", "TO", "A", "TO", "B"]
+    pdfs = [lexicon.phone_ids[phone] + 1 for word in words for phone in lexicon.pronunciations[word][0]]
+    frames = toy.random_frames(len(pdfs), 9, 0) - 40
+    frames[range(len(pdfs)), pdfs] = 0
+    assert decode(graphs[True], frames)[1] == words and decode(graphs[False], frames)[1] == words
+
+
+def test_words_that_the_lexicon_lacks_are_left_out(graphs):
+    assert "ELSEWHERE" in toy.ARPA
+    given = {word for graph in graphs.values() for word in graph.words.tolist() if 0 < word <= 6}
+    assert given == {toy.lexicon().word_ids[word] for word in ("A", "AB", "B", "TO", "TWO")}
+
+
+def test_transition_scores_are_kaldi_s_and_added_once(graphs):
+    topology = make_topology(toy.lexicon())
+    table = topology.monophone
+    scores = scaled_transitions(table, np_log(table.probability), 1.0, 0.1).numpy()
+    scored = graphs[True].with_transitions(scores)
+    frames = graphs[True].label != FINAL
+    added = scored.score - graphs[True].score
+    assert np.allclose(added[frames], scores[graphs[True].transition[frames]], atol=1e-5)
+    assert (added[~frames] == 0).all()
+    loops = table.is_self_loop[graphs[True].transition[frames]]
+    assert np.allclose(added[frames][loops & (graphs[True].label[frames] > 4)], 0.1 * math.log(0.75), atol=1e-5)
+
+
+def np_log(probability: np.ndarray):
+    import torch
+
+    return torch.from_numpy(np.log(probability)).float()
+
+
+def test_nothing_of_kaldilm_s_chatter_reaches_the_log(arpa, capfd):
+    build(toy.lexicon(), arpa)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_lexicon_and_an_n_gram_without_a_common_word_are_refused(tmp_path):
+    path = toy.write_arpa(tmp_path / "other.arpa", toy.ARPA.replace("\tT", "\tX").replace("\tA", "\tY"))
+    other = Lexicon({"HELLO": [("h",)], "<UNK>": [("SPN",)]})
+    with pytest.raises(Refusal, match="other.arpa: lexicon and n-gram have no word in common; use the same spelling"):
+        build(other, path)
+
+
+def test_a_damaged_n_gram_is_refused_before_kaldilm_can_end_the_process(tmp_path):
+    path = toy.write_arpa(tmp_path / "lm.arpa", toy.ARPA.replace("-0.3\tA TO", "?\tA TO"))
+    with pytest.raises(Refusal, match="lm.arpa:17: not a line of an ARPA file"):
+        build(toy.lexicon(), path)

@@ -1,0 +1,154 @@
+"""Graphs of transcripts against every pronunciation and pause written out; their states against every state path."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from kdasr.fsa import FINAL, make_graph
+from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.topology import make_topology
+from kdasr.refusal import Refusal
+from tests import toy
+
+LEXICON = toy.lexicon()
+
+
+def written_out(words: list[str]) -> Counter[tuple[tuple[int, ...], float]]:
+    """(phones, score) of every choice of variants and of silence or none at every edge of a word."""
+    choices = itertools.product(*(LEXICON.pronunciations[word] for word in words))
+    silence = LEXICON.phone_ids["SIL"]
+    found = Counter()
+    for variants in choices:
+        for pauses in itertools.product((False, True), repeat=len(words) + 1):
+            phones = [silence] * pauses[0]
+            for variant, pause in zip(variants, pauses[1:], strict=True):
+                phones += [LEXICON.phone_ids[phone] for phone in variant] + [silence] * pause
+            found[tuple(phones), round((len(words) + 1) * math.log(0.5), 4)] += 1
+    return found
+
+
+@pytest.mark.parametrize("text", ["A", "AB", "B", "A B", "B AB", "TO TWO B", "A A A", "<UNK> B"])
+def test_a_transcript_s_graph_holds_every_pronunciation_and_pause_once(text):
+    words = text.split()
+    graph = transcript_graph(words, LEXICON)
+    found = Counter()
+    for path in toy.all_paths(graph):
+        phones = tuple(int(graph.label[arc]) for arc in path[:-1])
+        found[phones, round(float(graph.score[path].sum()), 4)] += 1
+        assert toy.words_of(graph, path, len(LEXICON.words)) == [LEXICON.word_ids[word] for word in words]
+    assert found == written_out(words)
+
+
+def test_silence_has_the_probability_of_the_options():
+    lexicon = toy.lexicon()
+    object.__setattr__(lexicon.options, "silence_probability", 0.2)
+    scores = sorted(
+        math.exp(transcript_graph(["A"], lexicon).score[path].sum())
+        for path in toy.all_paths(transcript_graph(["A"], lexicon))
+    )
+    assert np.allclose(scores, [0.2 * 0.2, 0.2 * 0.8, 0.8 * 0.2, 0.8 * 0.8])
+
+
+def test_a_transcript_without_words_is_refused():
+    with pytest.raises(Refusal, match="a transcript without words cannot be aligned"):
+        transcript_graph([], LEXICON)
+
+
+def test_a_word_that_is_not_in_the_lexicon_is_refused():
+    with pytest.raises(Refusal, match="the word 'ZEBRA' is not in the lexicon; replace it by Lexicon.known"):
+        transcript_graph(["A", "ZEBRA"], LEXICON)
+    assert len(transcript_graph(LEXICON.known("A ZEBRA"), LEXICON)) > 0
+
+
+def state_paths(phones: list[int], topology, num_frames: int) -> Counter[tuple[int, ...]]:
+    """Transition ids of every way through the HMMs of a phone sequence, by the topology's own lists."""
+    table = topology.monophone
+    number = {
+        key: id
+        for id, key in enumerate(
+            zip(table.phone.tolist(), table.state.tolist(), table.destination.tolist(), strict=True)
+        )
+    }
+    found = Counter()
+
+    def walk(place: int, state: int, path: tuple[int, ...]) -> None:
+        if place == len(phones):
+            found[path] += len(path) == num_frames
+        elif len(path) < num_frames:
+            for to, _ in topology.states[phones[place] - 1][state]:
+                leaves = to == topology.num_states(phones[place])
+                walk(place + leaves, 0 if leaves else to, (*path, number[phones[place], state, to]))
+
+    walk(0, 0, ())
+    return +found
+
+
+@pytest.mark.parametrize("states, silence_states", [(1, 2), (2, 3), (3, 4)])
+@pytest.mark.parametrize("text", ["A", "B"])
+def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_states):
+    lexicon = toy.lexicon(states, silence_states)
+    topology = make_topology(lexicon)
+    phones = transcript_graph([text], lexicon)
+    graph = expand_states(phones, topology, topology.monophone)
+    for num_frames in (1, 4, 6):
+        expected = Counter()
+        for path in toy.all_paths(phones):
+            expected += state_paths([int(phones.label[arc]) for arc in path[:-1]], topology, num_frames)
+        found = Counter(tuple(graph.transition[path[:-1]].tolist()) for path in toy.all_paths(graph, num_frames))
+        assert found == expected
+
+
+def test_score_words_and_phone_start_stand_on_the_first_frame_of_a_phone():
+    lexicon = toy.lexicon(2, 3)
+    topology = make_topology(lexicon)
+    table = topology.monophone
+    phones = transcript_graph(["AB", "B"], lexicon)
+    graph = expand_states(phones, topology, table)
+    scores = Counter()
+    for path in toy.all_paths(phones):
+        scores[tuple(int(phones.label[arc]) for arc in path[:-1])] = float(phones.score[path].sum())
+    for path in itertools.islice(toy.all_paths(graph, 13), 3000):
+        arcs = np.array(path[:-1])
+        starts = graph.phone_start[arcs] == 1
+        assert (graph.words[arcs][~starts] == 0).all() and (graph.score[arcs][~starts] == 0).all()
+        assert starts[0] and (table.state[graph.transition[arcs]][starts] == 0).all()
+        spoken = tuple(table.phone[graph.transition[arcs]][starts].tolist())
+        assert float(graph.score[path].sum()) == pytest.approx(scores[spoken], abs=1e-5)
+        assert [lexicon.words[word - 1] for word in graph.words[arcs] if word] == ["AB", "B"]
+
+
+def test_labels_are_the_pdf_of_the_state_left():
+    topology = make_topology(toy.lexicon(3, 5))
+    graph = expand_states(transcript_graph(["TO"], toy.lexicon(3, 5)), topology, topology.monophone)
+    frames = graph.label != FINAL
+    assert (graph.label[frames] == topology.monophone.pdf[graph.transition[frames]] + 1).all()
+    assert (graph.transition[~frames] == -1).all() and (graph.target[~frames] == graph.num_states - 1).all()
+
+
+def test_arcs_are_sorted_and_states_numbered_without_gaps():
+    topology = make_topology(toy.lexicon(3, 5))
+    graph = expand_states(transcript_graph(["B", "AB"], toy.lexicon(3, 5)), topology, topology.monophone)
+    order = np.lexsort((graph.label, graph.source))
+    assert (order == np.arange(len(graph))).all()
+    assert set(np.union1d(graph.source, graph.target)) == set(range(graph.num_states))
+    assert {array.dtype for array in (graph.source, graph.label, graph.words)} == {np.dtype(np.int32)}
+
+
+def test_shared_pdfs_and_other_numberings_are_the_table_s_matter():
+    """Tied states: the labels follow the table, not the phone."""
+    lexicon = toy.lexicon()
+    topology = make_topology(lexicon)
+    table = topology.monophone
+    tied = type(table)(table.phone, table.state, table.destination, table.pdf // 2, table.probability)
+    graph = expand_states(transcript_graph(["AB"], lexicon), topology, tied)
+    frames = graph.label != FINAL
+    assert (graph.label[frames] == tied.pdf[graph.transition[frames]] + 1).all()
+    assert graph.max_label == graph.label.max() <= tied.num_pdfs < table.num_pdfs
+
+
+def test_an_empty_graph_is_an_error():
+    with pytest.raises(ValueError, match="a graph needs arcs"):
+        make_graph([])

@@ -1,0 +1,157 @@
+"""The ReLU net: forward pass, initial weights, saving, dropout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdasr import io, models
+from kdasr.models.dnn import Dnn, DnnOptions
+from kdasr.models.dropout import Dropout
+from kdasr.refusal import Refusal
+
+
+def net(layers: int = 3, width: int = 16, shape: tuple[int, ...] = (4, 5), classes: int = 7) -> Dnn:
+    torch.manual_seed(1)
+    return Dnn(DnnOptions(layers, width), shape, classes)
+
+
+def test_logits_are_those_of_plain_numpy():
+    model = net()
+    mean, deviation = torch.randn(4, 5), torch.rand(4, 5).add(0.5)
+    model.set_normalisation(mean, deviation)
+    x = torch.randn(9, 4, 5)
+    h = ((x - mean) / deviation).flatten(1).double().numpy()
+    for number, layer in enumerate(model.linear):
+        h = h @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
+        h = np.maximum(h, 0) if number < 3 else h
+    np.testing.assert_allclose(model(x).detach().numpy(), h, atol=1e-5)
+
+
+def test_an_input_that_never_varies_becomes_zero():
+    model = net(shape=(3,))
+    model.set_normalisation(torch.zeros(3), torch.tensor([1.0, 0.0, 1.0]))
+    x = torch.randn(2, 3)
+    other = x.clone()
+    other[:, 1] += 100
+    assert torch.equal(model(x), model(other)) and torch.isfinite(model(other)).all()
+
+
+def test_activations_keep_their_size_through_the_papers_depth():
+    """He's initialisation: without it 8 layers shrink activations by 2^4 and more."""
+    model = net(layers=8, width=512, shape=(200,), classes=50)
+    h = torch.randn(256, 200)
+    for layer in model.linear[:-1]:
+        h = torch.relu(layer(h))
+        assert 0.7 < (h**2).mean().item() < 1.5
+    assert 0.3 < model.linear[-1](h).std().item() < 3
+
+
+def test_a_saved_model_is_the_same(tmp_path: Path):
+    model = net()
+    model.set_normalisation(torch.randn(4, 5), torch.rand(4, 5).add(1))
+    models.save(tmp_path / "model.safetensors", model)
+    again = models.load(tmp_path / "model.safetensors")
+    x = torch.randn(3, 4, 5)
+    assert torch.equal(model(x), again(x)) and again.describe() == model.describe()
+
+
+def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path: Path):
+    models.save(tmp_path / "model", net(layers=2))
+    tensors, description = io.load_tensors(tmp_path / "model")
+    with pytest.raises(
+        Refusal, match=r"model: weights of another architecture: options.layers differs \(expected 3, found 2\)"
+    ) as caught:
+        models.load_weights(net(layers=3), tensors, description, "model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_of_another_shape_is_refused(tmp_path: Path):
+    model = net()
+    tensors = {**model.state_dict(), "linear.0.weight": torch.zeros(16, 19)}
+    io.save_tensors(tmp_path / "model", tensors, model.describe())
+    with pytest.raises(Refusal, match=r"shape of linear.0.weight differs \(expected \(16, 20\), found \(16, 19\)\)"):
+        models.load(tmp_path / "model")
+
+
+def test_foreign_files_are_refused(tmp_path: Path):
+    (tmp_path / "text").write_text("no tensors")
+    with pytest.raises(Refusal, match="damaged or foreign tensor file"):
+        models.load(tmp_path / "text")
+    io.save_tensors(tmp_path / "bare", {"a": torch.zeros(1)})
+    with pytest.raises(Refusal, match="bare: not a model of kdasr"):
+        models.load(tmp_path / "bare")
+    io.save_tensors(tmp_path / "other", {"a": torch.zeros(1)}, {"architecture": "dnnn"})
+    with pytest.raises(Refusal, match="unknown architecture 'dnnn'; did you mean 'dnn'"):
+        models.load(tmp_path / "other")
+    io.save_tensors(tmp_path / "newer", {"a": torch.zeros(1)}, {"architecture": "dnn", "options": {"heads": 4}})
+    with pytest.raises(Refusal, match="unknown options of architecture 'dnn'"):
+        models.load(tmp_path / "newer")
+
+
+def test_casting_keeps_the_normalisation_exact():
+    model = net()
+    model.set_normalisation(torch.full((4, 5), 12.3456789), torch.ones(4, 5))
+    half = models.cast(model, torch.bfloat16)
+    assert half.linear[0].weight.dtype == torch.bfloat16 and half.mean.dtype == torch.float32
+    assert torch.equal(half.mean, model.mean) and model.linear[0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.8])
+def test_dropout_drops_its_rate_and_keeps_the_mean(dtype: torch.dtype, rate: float):
+    z = torch.full((400, 501), 3.0, dtype=dtype)  # 501: no whole number of random words
+    out = Dropout(rate, seed=1).relu(z.clone())
+    dropped = out.eq(0).float().mean().item()
+    assert abs(dropped - rate) < 5 * (rate * (1 - rate) / z.numel()) ** 0.5
+    torch.testing.assert_close(
+        out[out != 0].float(), torch.full_like(out[out != 0], 3 / (1 - rate)).float(), rtol=0.01, atol=0
+    )
+
+
+def test_dropped_units_are_independent_of_their_neighbours():
+    kept = Dropout(0.3, seed=2).relu(torch.ones(1000, 512)).gt(0).float() - 0.7
+    for shift in (1, 2, 3, 4, 8, 512):
+        correlation = (kept.flatten()[shift:] * kept.flatten()[:-shift]).mean() / 0.21
+        assert abs(float(correlation)) < 5 / kept.numel() ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_passes_where_units_are_kept_and_positive(dtype: torch.dtype):
+    z = torch.randn(30, 40).to(dtype).requires_grad_()
+    out = Dropout(0.4, seed=3).relu(z * 1)
+    weight = torch.randn(30, 40).to(dtype)
+    (out * weight).sum().backward()
+    assert z.grad is not None
+    expected = torch.where(out.gt(0), weight * (1 / 0.6), torch.zeros((), dtype=dtype))
+    torch.testing.assert_close(z.grad, expected)
+    assert torch.all(out[z.detach() <= 0] == 0)
+
+
+def test_dropout_goes_on_from_its_state():
+    one, other = Dropout(0.5, 0.1, seed=1), Dropout(0.5, 0.1, seed=2)
+    one.relu(torch.ones(3, 7))
+    other.load_state_dict(one.state_dict())
+    for _ in range(3):
+        assert torch.equal(one.relu(torch.ones(5, 9)), other.relu(torch.ones(5, 9)))
+        assert torch.equal(one.on_input(torch.ones(5, 9)), other.on_input(torch.ones(5, 9)))
+
+
+def test_no_dropout_is_plain_relu():
+    z = torch.randn(4, 6)
+    assert torch.equal(Dropout(0.0).relu(z), torch.relu(z)) and torch.equal(Dropout(0.0).on_input(z), z)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+def test_dropout_on_cuda_drops_its_rate():
+    out = Dropout(0.3, 0.2).relu(torch.ones(1000, 512, device="cuda", dtype=torch.bfloat16))
+    assert abs(float(out.eq(0).float().mean()) - 0.3) < 0.01
+
+
+def test_impossible_nets_are_refused():
+    with pytest.raises(ValueError, match="no net has 2 hidden layers of 0 units"):
+        DnnOptions(2, 0)

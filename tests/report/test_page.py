@@ -1,0 +1,91 @@
+"""The page as a whole, and the sections of a README."""
+
+from pathlib import Path
+
+import pytest
+
+from kdasr.refusal import Refusal
+from kdasr.report import page
+from kdasr.report.run import read_run
+from tests.report import runs
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"
+MARKS = "# Mine\n\n<!-- kdasr report -->\n<!-- end -->\n\nLast words.\n"
+
+
+def test_the_golden_page(exp):
+    """Made by `kdasr report tests/golden/report.md --exp exp` of `runs.write_run`, with Kaldi's part and a grid.
+
+    Each of its numbers is worked out in test_tables.py and test_origin.py.
+    """
+    runs.add_kaldi(exp)
+    runs.add_grid(exp)
+    assert page.page([read_run(exp)]) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_no_path_of_this_machine_gets_into_a_report(exp):
+    assert str(exp.parent) not in page.page([read_run(exp)])
+
+
+def test_missing_parts_are_told(exp):
+    (exp / "score" / "gmm" / "info.json").unlink()
+    assert "- `exp/score/gmm` is missing: run the stage with `kdasr score`.\n" in page.page([read_run(exp)])
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path):
+    out = tmp_path / "results.md"
+    page.write_page(out, f"{page.HEAD}\none\n")
+    page.write_page(out, f"{page.HEAD}\ntwo\n")
+    assert out.read_text().endswith("two\n")
+    out.write_text("my notes\n")
+    with pytest.raises(Refusal, match="results.md: the file is not a report of kdasr; name another file; .* --readme"):
+        page.write_page(out, "three")
+    assert out.read_text() == "my notes\n"
+    with pytest.raises(Refusal, match="a folder .expected a file to write"):
+        page.write_page(tmp_path, "three")
+
+
+def test_a_readme_keeps_all_but_the_marked_text(exp, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(MARKS)
+    run = [read_run(exp)]
+    text = page.filled(readme, run)
+    assert text.startswith("# Mine\n\n<!-- kdasr report -->\n\n### Systems\n\n| system |")
+    assert text.endswith("\n\n<!-- end -->\n\nLast words.\n")
+    readme.write_text(text)
+    assert page.filled(readme, run) == text  # again: nothing new
+
+
+def test_named_sections_go_each_to_its_place(exp, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "<!-- kdasr report: share -->\nold\n<!-- end -->\n<!-- kdasr report: time, kaldi -->\n<!-- end -->\n"
+    )
+    first, second = page.filled(readme, [read_run(exp)]).split("<!-- end -->\n")[:2]
+    assert first.startswith("<!-- kdasr report: share -->\n\n| measure, %") and "old" not in first and "##" not in first
+    assert "| `mono` |" in second and "nothing for the section `kaldi`" in second
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# No mark\n",
+        "<!-- kdasr report -->\n",
+        "<!-- end -->\n<!-- kdasr report -->\n",
+        MARKS + "<!-- kdasr report -->\n",
+        "<!-- kdasr report -->\n<!-- kdasr report -->\n<!-- end -->\n",
+    ],
+)
+def test_a_readme_without_a_place_is_refused(exp, tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(Refusal, match="README.md: no place for the report .expected lines <!-- kdasr report -->"):
+        page.filled(readme, [read_run(exp)])
+
+
+def test_other_refusals_of_a_readme(exp, tmp_path):
+    with pytest.raises(Refusal, match="README.md: no such file; name a README"):
+        page.filled(tmp_path / "README.md", [])
+    (tmp_path / "README.md").write_text("<!-- kdasr report: sistems -->\n<!-- end -->\n")
+    with pytest.raises(Refusal, match="unknown section of the report 'sistems'; did you mean 'systems'"):
+        page.filled(tmp_path / "README.md", [read_run(exp)])

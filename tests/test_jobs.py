@@ -1,0 +1,73 @@
+"""Jobs side by side: results in order, failures told, states that stay with their process."""
+
+import os
+import time
+
+import pytest
+import torch
+
+from kdasr import jobs
+from kdasr.refusal import Refusal
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def pid_and_threads(_: int) -> tuple[int, int]:
+    time.sleep(0.2)
+    return os.getpid(), torch.get_num_threads()
+
+
+def fail_at_two(number: int) -> int:
+    if number == 2:
+        raise Refusal("bad part", where=f"part {number}", do="mend it")
+    return number
+
+
+class Counter:
+    """A state that remembers."""
+
+    def __init__(self, start: int) -> None:
+        if start < 0:
+            raise Refusal("below 0", found=start)
+        self.value, self.pid = start, os.getpid()
+
+    def add(self, number: int) -> tuple[int, int]:
+        self.value += number
+        return self.value, self.pid
+
+
+def test_one_job_runs_here():
+    assert jobs.run(square, [3, 1, 2], 1) == [9, 1, 4]
+    assert jobs.run(square, [3], 8) == [9]
+    assert jobs.run(square, [], 4) == []
+    assert jobs.run(pid_and_threads, [0, 1], 1)[0][0] == os.getpid()
+
+
+def test_the_first_refusal_comes_through():
+    with pytest.raises(Refusal, match="^part 2: bad part; mend it$"):
+        jobs.run(fail_at_two, [0, 1, 2], 1)
+
+
+def test_two_processes_share_the_cores_and_keep_the_order():
+    results = jobs.run(pid_and_threads, list(range(6)), 2, threads=1)
+    assert os.getpid() not in {pid for pid, _ in results} and len({pid for pid, _ in results}) <= 2
+    assert {threads for _, threads in results} == {1}
+
+
+def test_states_stay_with_their_process_and_items_keep_their_order():
+    with jobs.Workers(Counter, [0, 10, 20], 2) as workers:
+        first, second = workers.each(Counter.add, 1), workers.each(Counter.add, 2)
+        with pytest.raises(TypeError):
+            workers.each(Counter.add)
+        third = workers.each(Counter.add, 0)  # a failed call leaves them usable
+    assert [value for value, _ in first] == [1, 11, 21] and [value for value, _ in second] == [3, 13, 23]
+    assert third == second
+    pids = [pid for _, pid in first]
+    assert pids[0] == pids[2] != pids[1] and os.getpid() not in pids
+
+
+def test_a_state_that_cannot_be_made_ends_the_processes():
+    with pytest.raises(Refusal, match="below 0 .found -1"):
+        jobs.Workers(Counter, [-1], 1)

@@ -1,0 +1,78 @@
+"""Logs: one line an event, metrics that are cut back to the step that is resumed."""
+
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from kdasr import log
+
+
+class Curves:
+    """Stands for TensorBoard's writer, whose import takes seconds."""
+
+    made: list["Curves"] = []
+
+    def __init__(self, folder: str, purge_step: int) -> None:
+        self.folder, self.purge_step, self.scalars, self.closed = folder, purge_step, [], False
+        self.made.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def curves(monkeypatch):
+    Curves.made = []
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Curves))
+    return Curves.made
+
+
+def test_an_event_is_one_line_with_the_time_on_stderr(capsys):
+    log.event("12 utterances")
+    out, err = capsys.readouterr()
+    assert out == "" and re.fullmatch(r"\d\d:\d\d:\d\d 12 utterances\n", err)
+
+
+def test_progress_is_silent_in_a_log(capsys):
+    assert list(log.progress(range(3), "work")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_environment_names_versions_and_machine():
+    record = log.environment()
+    assert {"kdasr", "python", "torch", "numpy"} <= set(record["versions"])
+    assert record["cores"] >= 1 and record["threads"] >= 1
+
+
+def test_metrics_are_lines_and_curves(tmp_path, curves):
+    metrics = log.Metrics(tmp_path / "run")
+    metrics.write(10, {"loss": 2.5, "set": "train"})
+    metrics.write(20, {"loss": 1.5})
+    metrics.close()
+    expected = [{"step": 10, "loss": 2.5, "set": "train"}, {"step": 20, "loss": 1.5}]
+    assert log.read_metrics(tmp_path / "run" / "metrics.jsonl") == expected
+    assert len(curves) == 1 and curves[0].scalars == [("loss", 2.5, 10), ("loss", 1.5, 20)] and curves[0].closed
+
+
+def test_a_resumed_run_says_nothing_twice(tmp_path, curves):
+    metrics = log.Metrics(tmp_path)
+    for step in (10, 20, 30):
+        metrics.write(step, {"loss": float(step)})
+    again = log.Metrics(tmp_path, step=20)  # the checkpoint was of step 20
+    again.write(30, {"loss": 31.0})
+    assert [line["loss"] for line in log.read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 31]
+    assert curves[1].purge_step == 21
+    log.Metrics(tmp_path)
+    assert log.read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2}\n{"step": 2, "lo')
+    assert log.read_metrics(path) == [{"step": 1, "loss": 2}]
+    assert log.read_metrics(tmp_path / "none") == []
