@@ -1,7 +1,8 @@
-"""Speed of the speech verbs on AN4, with the word error rate at that speed: `python benchmarks/speech.py --data DIR --exp DIR`.
+"""Speed of the speech verbs on AN4, with the WER at that speed: `python benchmarks/speech.py --data DIR --exp DIR`.
 
-Calls the verbs of egs/an4 as the recipe does, on its folders (stages 0 to 2 made --data, stages 3 to 7 --exp), and writes
-into a temporary folder. Seconds are a verb's wall time inside a running process; the time to start one is a row of its own.
+Calls the verbs of egs/an4 as the recipe does, on its folders (stages 0 to 2 made --data, stages 3 to 7 --exp), and
+writes into a temporary folder. Seconds are a verb's wall time inside a running process; the time to start a process
+is a row of its own.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Row:
     digits: int = 1
 
     def cells(self) -> list[str]:
+        """Cells of the printed table."""
         met = "" if self.bar is None else "yes" if self.value <= self.bar else "NO"
         numbers = [f"{value:.{self.digits}f}" if value is not None else "" for value in (self.value, self.kaldi)]
         return [self.what, *numbers, f"{self.bar:g}" if self.bar else "", met, self.note]
@@ -79,6 +81,7 @@ class Bench:
         return Row("start of a verb: Python, torch, k2, lhotse", time.perf_counter() - begin)
 
     def features(self) -> list[Row]:
+        """Both kinds of features, training and test set."""
         rows = []
         for kind in ("fbank", "mfcc"):
 
@@ -104,11 +107,13 @@ class Bench:
         return [word for pair in zip(("--features", "--cuts", "--lang"), places, strict=True) for word in pair]
 
     def monophones(self) -> Row:
+        """The flat start on all 948 utterances."""
         seconds = self.verb("mono", self.out / "mono", *self.speech, jobs=True)
         gaussians = io.read_info(self.out / "mono")["num_gaussians"]
         return Row("monophone training, s", seconds, bar=60, kaldi=59, note=f"{gaussians} Gaussians")
 
     def alignment(self) -> Row:
+        """The training set by the model that was just trained."""
         model = self.out / "mono"
         measure: Callable[[Path], float] = lambda out: self.verb(  # noqa: E731
             "align", out, "--model", model, *self.speech, jobs=True
@@ -119,6 +124,7 @@ class Bench:
         return Row("alignment of the whole training set, s", seconds, bar=5, note=note)
 
     def gmm(self) -> list[Row]:
+        """Graph and decoding of the model that was just trained."""
         lang, graph = self.data / "lang", self.out / "graph"
         seconds = self.verb(
             "graph", graph, "--lang", lang, "--lm", self.data / "lm" / "train_all", "--model", self.out / "mono"

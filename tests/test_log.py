@@ -3,6 +3,7 @@
 import re
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -12,7 +13,7 @@ from kdasr import log
 class Curves:
     """Stands for TensorBoard's writer, whose import takes seconds."""
 
-    made: list["Curves"] = []
+    made: ClassVar[list["Curves"]] = []
 
     def __init__(self, folder: str, purge_step: int) -> None:
         self.folder, self.purge_step, self.scalars, self.closed = folder, purge_step, [], False

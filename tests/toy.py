@@ -10,6 +10,7 @@ import torch
 
 from kdasr.fsa import FINAL, Graph
 from kdasr.lang.lexicon import LangOptions, Lexicon
+from tests.tables import write_features
 
 # A is a prefix of AB and one phone long, B has a variant, TO and TWO are homophones
 LEXICON = "A a\nAB a b\nB b\nB(2) p b\nTO t u\nTWO t u\n"
@@ -114,3 +115,39 @@ def write_arpa(path: Path, text: str = ARPA) -> Path:
     """The toy bigram."""
     path.write_text(text)
     return path
+
+
+def write_speech(
+    folder: Path, texts: dict[str, str], seed: int = 0, dim: int = 4, silence: int = 6, spread: float = 0.4
+) -> tuple[Path, dict[str, list[str]]]:
+    """A finished feature table in which every phone shows a pattern of its own, by state, for 4 to 7 frames a state.
+
+    Returns:
+        The folder, and for every utterance the phone of each frame.
+    """
+    spoken = lexicon(states=3, silence_states=5)
+    patterns = np.random.default_rng(99).normal(size=(len(spoken.phones), 3, dim)) * 3
+    rng = np.random.default_rng(seed)
+    features, truth = {}, {}
+    for id, text in texts.items():
+        phones = ["SIL", *(phone for word in text.split() for phone in spoken.pronunciations[word][0]), "SIL"]
+        frames, names = [], []
+        for phone in phones:
+            for state in range(3):
+                length = silence if phone == "SIL" else int(rng.integers(4, 8))
+                pattern = patterns[spoken.phone_ids[phone] - 1, 0 if phone == "SIL" else state]
+                frames.append(pattern + rng.normal(size=(length, dim)) * spread)
+                names += [phone] * length
+        features[id], truth[id] = np.concatenate(frames).astype(np.float32), names
+    return write_features(folder, features), truth
+
+
+def sentences(num: int, seed: int = 0, prefix: str = "") -> dict[str, str]:
+    """Random transcripts; ids begin with the speaker, `a` or `b`."""
+    rng = np.random.default_rng(seed)
+    words = ["A", "AB", "B", "TO"]
+    texts = {}
+    for number in range(num):
+        chosen = rng.choice(words, size=1 + number % 4)
+        texts[f"{'ab'[number % 2]}{prefix}{number:02d}"] = " ".join(str(word) for word in chosen)
+    return texts

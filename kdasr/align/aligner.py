@@ -95,9 +95,15 @@ class Aligner:
 
 
 def _search(graphs: Any, matrices: Sequence[torch.Tensor], beam: float) -> list[np.ndarray | None]:
-    dense = fsa.dense(matrices)
-    lattices = fsa.k2().intersect_dense(graphs, dense, beam)
-    rows = fsa.path_rows(fsa.best_paths(lattices), "transition")
+    """The best path of each utterance, None where rounding or too few frames left none."""
+    k2, dense = fsa.k2(), fsa.dense(matrices)
+    try:
+        rows = fsa.path_rows(fsa.best_paths(k2.intersect_dense(graphs, dense, beam)), "transition")
+    except ValueError:  # k2 refuses the whole batch when rounding has torn one lattice
+        if len(matrices) == 1:
+            return [None]
+        single = (k2.index_fsa(graphs, torch.tensor([row], dtype=torch.int32)) for row in range(len(matrices)))
+        return [_search(graph, [matrix], beam)[0] for graph, matrix in zip(single, matrices, strict=True)]
     return [row if len(row) == len(matrix) else None for row, matrix in zip(rows, matrices, strict=True)]
 
 

@@ -115,7 +115,7 @@ def test_a_given_arpa_is_taken_over_without_the_prose_around_it(tmp_path):
         ),
         (
             lambda text: text.replace("-0.3\tA TO", "-0.3\tA"),
-            "x.arpa:17: not a line of an ARPA file .expected log10 probability, 2 words, back-off weight, found -0.3\tA.",
+            "x.arpa:17: not a line of an ARPA file .expected log10 probability, 2 words, back-off weight, found -0.3",
         ),
         (lambda text: text.replace("-0.3\tA TO", "x\tA TO"), "x.arpa:17: not a line of an ARPA file .*found x\tA TO"),
         (lambda text: text.replace("-0.9\tA\t-0.2", "-0.9\tA\tnan"), "x.arpa:7: not a line of an ARPA file"),

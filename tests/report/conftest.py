@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,28 @@ import pytest
 from kdasr import log
 from tests.report import runs
 
+ENVIRONMENT = {
+    "versions": {"kdasr": "0.1.0", "torch": "1.13.1"},
+    "machine": "x86_64",
+    "cores": 2,
+    "threads": 1,
+}
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    versions = {"kdasr": "0.1.0", "torch": "1.13.1"}
-    record = {"versions": versions, "machine": "x86_64", "cores": 2, "threads": 1}
-    monkeypatch.setattr(log, "environment", lambda: record)
+    monkeypatch.setattr(log, "environment", lambda: ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    """Made once: hundreds of synced files take most of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "environment", lambda: ENVIRONMENT)
+        return runs.write_run(tmp_path_factory.mktemp("template") / "exp")
 
 
 @pytest.fixture
-def exp(tmp_path: Path) -> Path:
-    return runs.write_run(tmp_path / "exp")
+def exp(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path / "exp")
+    return tmp_path / "exp"

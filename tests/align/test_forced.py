@@ -1,0 +1,109 @@
+"""Alignments of a whole set on disk: an id for each frame, pdfs beside them, and who is left out."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("k2")
+
+from kdasr import io
+from kdasr.align import forced
+from kdasr.align.aligner import AlignOptions
+from kdasr.align.gmm import Gmm
+from kdasr.align.model import GmmModel, gmm_frames
+from kdasr.data.table import FrameTable
+from kdasr.lang.topology import make_topology
+from kdasr.refusal import Refusal
+from tests import toy
+
+LEXICON = toy.lexicon(3, 5)
+TOPOLOGY = make_topology(LEXICON)
+TABLE = TOPOLOGY.monophone
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Toy speech, and the GMM that its true phones give."""
+    folder = tmp_path_factory.mktemp("forced")
+    mfcc, truth = toy.write_speech(folder / "mfcc", toy.sentences(10))
+    table = FrameTable(mfcc)
+    frames = torch.cat(gmm_frames(table))
+    names = np.array([name for utterance in table.utterances for name in truth[utterance.id]])
+    means = torch.zeros(TABLE.num_pdfs, 12)
+    for number, phone in enumerate(TOPOLOGY.phones, start=1):
+        own = frames[torch.from_numpy(names == phone)]
+        means[torch.from_numpy(np.unique(TABLE.pdf[TABLE.phone == number]))] = own.mean(0) if len(own) else 9.0
+    gmm = Gmm(torch.arange(TABLE.num_pdfs), torch.ones(TABLE.num_pdfs), means, torch.ones_like(means))
+    io.begin(folder / "mono", io.Made("mono", {}))
+    GmmModel(gmm, torch.from_numpy(np.log(TABLE.probability)).float(), TOPOLOGY, TABLE).write(folder / "mono")
+    io.finish(folder / "mono", topology=TOPOLOGY.fingerprint)
+    return folder
+
+
+def align(folder, out, texts, lexicon=LEXICON, features="mfcc", num_jobs=1, **options):
+    io.begin(out, io.Made("align", {}))
+    table = FrameTable(folder / features)
+    facts = forced.write_alignment(out, folder / "mono", table, texts, lexicon, AlignOptions(**options), num_jobs)
+    return io.finish(out, **facts)
+
+
+def test_every_frame_has_a_transition_and_its_pdf(folder, tmp_path):
+    texts = toy.sentences(10)
+    info = align(folder, tmp_path / "ali", texts)
+    alignment, features = FrameTable(tmp_path / "ali"), FrameTable(folder / "mfcc")
+    assert [(u.id, u.speaker, u.num_frames) for u in alignment.utterances] == [
+        (u.id, u.speaker, u.num_frames) for u in features.utterances
+    ]
+    pdfs = io.map_array(tmp_path / "ali" / "transition_pdfs.npy")
+    assert pdfs.dtype == np.int32 and np.array_equal(pdfs, TABLE.pdf)
+    for utterance, path in alignment:
+        assert path.dtype == np.int32
+        phones = TABLE.phone[path]
+        starts = np.flatnonzero(np.append(True, TABLE.destination[path[:-1]] >= np.where(phones[:-1] <= 2, 5, 3)))
+        spoken = [TOPOLOGY.phones[phone - 1] for phone in phones[starts] if phone > 2]
+        variants = itertools.product(*(LEXICON.pronunciations[word] for word in texts[utterance.id].split()))
+        assert spoken in [[phone for variant in chosen for phone in variant] for chosen in variants]
+    assert info["num_frames"] == len(features) and info["num_utterances"] == 10 and info["not_aligned"] == []
+    assert info["topology"] == TOPOLOGY.fingerprint and info["num_pdfs"] == TABLE.num_pdfs
+    assert info["silence_pdfs"] == list(range(10)) and info["pdf_names"][10:12] == ["a.0", "a.1"]
+
+
+def test_parts_and_processes_change_nothing(folder, tmp_path, monkeypatch):
+    whole = align(folder, tmp_path / "whole", toy.sentences(10))
+    monkeypatch.setattr(forced, "UTTERANCES_A_PART", 3)
+    parts = align(folder, tmp_path / "parts", toy.sentences(10))
+    assert parts["fingerprint"] == whole["fingerprint"]
+
+
+def test_bad_utterances_are_left_out_and_named_in_info_and_log(folder, tmp_path, capsys):
+    texts = toy.sentences(10) | {"a00": "", "b01": " ".join(["AB"] * 100)}
+    info = align(folder, tmp_path / "ali", texts, max_bad=0.2)
+    assert info["not_aligned"] == ["a00", "b01"] and info["num_utterances"] == 8
+    assert not {"a00", "b01"} & set(FrameTable(tmp_path / "ali").by_id)
+    assert "2 of 10 utterances did not align: a00 (empty transcript), b01 (" in capsys.readouterr().err
+
+
+def test_too_many_bad_utterances_are_refused(folder, tmp_path):
+    texts = toy.sentences(10) | {"a00": "", "b01": ""}
+    with pytest.raises(Refusal, match="2 of 10 utterances did not align .expected at most 5%"):
+        align(folder, tmp_path / "ali", texts)
+
+
+def test_a_language_of_another_topology_is_refused(folder, tmp_path):
+    with pytest.raises(Refusal, match="mono: topology of language and model does not match"):
+        align(folder, tmp_path / "ali", toy.sentences(10), lexicon=toy.lexicon(2, 5))
+
+
+def test_features_of_another_kind_are_refused(folder, tmp_path):
+    toy.write_speech(folder / "fbank", toy.sentences(10), dim=7)
+    with pytest.raises(Refusal, match="fbank: dimension of features and GMM does not match .expected 4, found 7"):
+        align(folder, tmp_path / "ali", toy.sentences(10), features="fbank")
+
+
+def test_unknown_words_are_aligned_to_the_unknown_word_s_phone(folder, tmp_path):
+    texts = {"a00": "ZEBRA"}
+    align(folder, tmp_path / "ali", texts)
+    path = FrameTable(tmp_path / "ali").frames("a00")
+    assert (TABLE.phone[path] == LEXICON.phone_ids["SPN"]).any() and TABLE.phone[path].max() <= 2

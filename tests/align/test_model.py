@@ -1,0 +1,136 @@
+"""The GMM on disk and its transitions: scaled as in Kaldi, re-estimated to sums of 1, foreign files refused."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from kdasr import io
+from kdasr.align.gmm import flat_gmm
+from kdasr.align.model import (
+    GmmModel,
+    expect_cepstra,
+    expect_topology,
+    gmm_frames,
+    read_model,
+    scaled_transitions,
+    transition_estimate,
+)
+from kdasr.data.table import FrameTable
+from kdasr.lang.topology import make_topology
+from kdasr.refusal import Refusal
+from tests import toy
+from tests.tables import write_features
+
+TOPOLOGY = make_topology(toy.lexicon(3, 5))
+TABLE = TOPOLOGY.monophone
+LOG_PROBS = torch.from_numpy(np.log(TABLE.probability)).float()
+
+
+def toy_model(dim: int = 6) -> GmmModel:
+    return GmmModel(flat_gmm(torch.randn(50, dim), TABLE.num_pdfs), LOG_PROBS, TOPOLOGY, TABLE)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    out = tmp_path / "mono"
+    io.begin(out, io.Made("mono", {}))
+    toy_model().write(out)
+    io.finish(out, topology=TOPOLOGY.fingerprint)
+    return out
+
+
+def test_a_model_reads_back(folder):
+    again = read_model(folder)
+    assert again.topology == TOPOLOGY and torch.equal(again.transition_log_probs, LOG_PROBS)
+    assert again.gmm.num_pdfs == TABLE.num_pdfs and again.gmm.mean.shape == (TABLE.num_pdfs, 6)
+
+
+def test_a_damaged_model_is_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Refusal, match="model.safetensors: damaged or foreign tensor file"):
+        read_model(folder)
+
+
+def test_a_model_of_another_kind_is_refused(folder):
+    io.save_tensors(folder / "model.safetensors", {"layers.0.weight": torch.zeros(3)})
+    told = "not a GMM .expected tensors mean, pdf, .*found layers.0.weight.; name a folder made by kdasr mono"
+    with pytest.raises(Refusal, match=told):
+        read_model(folder)
+
+
+def test_a_topology_that_was_exchanged_is_refused(folder):
+    make_topology(toy.lexicon(2, 5)).write(folder / "topology.json")
+    told = r"number of states and transitions does not match .expected \(20, 56\), found \(25, 66\)."
+    with pytest.raises(Refusal, match=told):
+        read_model(folder)
+
+
+def test_a_language_of_another_topology_is_refused(folder):
+    expect_topology(folder, TOPOLOGY.fingerprint)
+    other = make_topology(toy.lexicon(2, 5)).fingerprint
+    told = (
+        f"topology of language and model does not match .expected {other}, found {TOPOLOGY.fingerprint}.; name the lang"
+    )
+    with pytest.raises(Refusal, match=told):
+        expect_topology(folder, other)
+
+
+def test_features_of_another_dimension_are_refused(tmp_path):
+    write_features(tmp_path / "fbank", {"a1": np.zeros((5, 40), np.float32)})
+    told = "fbank: dimension of features and GMM does not match .expected 2, found 40.; name the cepstra"
+    with pytest.raises(Refusal, match=told):
+        expect_cepstra(toy_model(), FrameTable(tmp_path / "fbank"))
+
+
+def test_frames_are_normalised_by_speaker_with_two_orders_of_deltas(tmp_path):
+    rng = np.random.default_rng(0)
+    loud = {
+        name: rng.normal(scale, scale, (30, 2)).astype(np.float32) for name, scale in (("a1", 5), ("a2", 5), ("b1", 1))
+    }
+    write_features(tmp_path / "mfcc", loud)
+    table = FrameTable(tmp_path / "mfcc")
+    frames = gmm_frames(table)
+    assert [matrix.shape for matrix in frames] == [(30, 6)] * 3 and frames[0].dtype == torch.float32
+    speaker = torch.cat(frames[:2])[:, :2]
+    assert torch.allclose(speaker.mean(0), torch.zeros(2), atol=1e-4)
+    assert torch.allclose(speaker.std(0, unbiased=False), torch.ones(2), atol=1e-3)
+    chosen = gmm_frames(table, [table.by_id["a2"]])
+    assert torch.equal(chosen[0], frames[1])  # by all that the speaker said, not by what is asked for
+
+
+def test_transitions_are_scaled_as_in_kaldi():
+    """Staying at the self-loop scale; leaving too, and the way out, given that it is left, at the transition scale."""
+    scores = scaled_transitions(TABLE, LOG_PROBS, 1.0, 0.1)
+    for id in range(len(TABLE)):
+        loops = TABLE.is_self_loop & (TABLE.leaving == TABLE.leaving[id])
+        stay = float(TABLE.probability[loops].sum())
+        if TABLE.is_self_loop[id]:
+            expected = 0.1 * math.log(stay)
+        else:
+            expected = math.log(TABLE.probability[id] / (1 - stay)) + 0.1 * math.log(1 - stay)
+        assert float(scores[id]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_at_scales_of_1_transitions_are_their_probabilities():
+    assert torch.allclose(scaled_transitions(TABLE, LOG_PROBS, 1.0, 1.0), LOG_PROBS, atol=1e-5)
+    assert torch.allclose(scaled_transitions(TABLE, LOG_PROBS, 0.0, 0.0), torch.zeros(len(TABLE)))
+
+
+def test_what_leaves_a_state_sums_to_1_after_estimation():
+    counts = np.random.default_rng(0).integers(0, 50, len(TABLE))
+    counts[TABLE.phone == 3] = 0
+    estimate = transition_estimate(TABLE, counts, LOG_PROBS.numpy())
+    assert np.allclose(np.bincount(TABLE.leaving, weights=np.exp(estimate)), 1, atol=1e-6)
+    assert np.array_equal(estimate[TABLE.phone == 3], LOG_PROBS.numpy()[TABLE.phone == 3])  # unseen: as before
+    seen = np.bincount(TABLE.leaving, weights=counts)[TABLE.leaving]
+    shares = counts / np.maximum(seen, 1)
+    plain = (seen >= 5) & (np.isin(TABLE.leaving, TABLE.leaving[shares < 0.01], invert=True))
+    assert plain.any() and np.allclose(np.exp(estimate[plain]), shares[plain])
+
+
+def test_no_transition_is_ruled_out():
+    counts = np.where(TABLE.is_self_loop, 1000, 0)
+    assert np.exp(transition_estimate(TABLE, counts, LOG_PROBS.numpy())).min() > 0.009

@@ -1,0 +1,323 @@
+"""The verbs of speech from the command line: lang, lm, mono, align, graph, decode, score; each refusal one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lhotse")
+pytest.importorskip("k2")
+pytest.importorskip("kaldifst")
+pytest.importorskip("kaldilm")
+pytest.importorskip("kaldingram")
+pytest.importorskip("kaldialign")
+
+import lhotse
+
+from kdasr import io
+from kdasr.cli import cli, main
+from tests import toy
+
+MONO = "mono.iterations=3 mono.realign=[1,2] mono.gaussians=30 mono.grow_until=2 mono.minimum_occupancy=3"
+DECODE = "decode.lm_weights=[8,10] decode.penalties=[0,0.5] decode.search_beam=30"
+
+
+def write_cuts(folder: Path, texts: dict[str, str]) -> None:
+    """Cuts of recordings that no test listens to."""
+    io.begin(folder, io.Made("corpus", {}))
+    cuts = []
+    for id, text in texts.items():
+        source = lhotse.AudioSource("file", [0], f"{id}.wav")
+        recording = lhotse.Recording(id, [source], 16000, 16000, 1.0)
+        supervision = lhotse.SupervisionSegment(id, id, 0.0, 1.0, text=text, speaker=id[0])
+        cuts.append(lhotse.MonoCut(id, 0.0, 1.0, 0, recording=recording, supervisions=[supervision]))
+    lhotse.CutSet.from_cuts(cuts).to_file(folder / "cuts.jsonl.gz")
+    io.finish(folder)
+
+
+def words(*arguments: object, settings: str = "") -> list[str]:
+    return [*map(str, arguments), *(word for setting in settings.split() for word in ("--set", setting))]
+
+
+def run(verb: str, *arguments: object, settings: str = "") -> None:
+    cli.main(words(verb, *arguments, settings=settings), standalone_mode=False)
+
+
+def command(folder: Path, verb: str, out: object = None, **changed: object) -> list[object]:
+    """A verb's arguments on the toy folders, some changed; those that are None are left out."""
+    arguments: dict[str, object] = {
+        "lang": {"lexicon": folder / "lexicon.txt", "cuts": folder / "cuts"},
+        "lm": {"cuts": folder / "cuts"},
+        "mono": {"features": folder / "mfcc", "cuts": folder / "cuts", "lang": folder / "lang"},
+        "align": {
+            "model": folder / "mono",
+            "features": folder / "mfcc",
+            "cuts": folder / "cuts",
+            "lang": folder / "lang",
+        },
+        "graph": {"lang": folder / "lang", "lm": folder / "lm", "model": folder / "mono"},
+        "decode": {
+            "features": folder / "mfcc",
+            "graph": folder / "graph",
+            "lang": folder / "lang",
+            "gmm": folder / "mono",
+        },
+        "score": {
+            "dev": folder / "decode",
+            "dev-cuts": folder / "cuts",
+            "test": folder / "decode",
+            "test-cuts": folder / "cuts",
+        },
+    }[verb] | {name.replace("_", "-"): value for name, value in changed.items()}
+    named = [word for name, value in arguments.items() if value is not None for word in (f"--{name}", value)]
+    return [verb, folder / verb if out is None else out, *named]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Every verb run once, in the order of a recipe."""
+    folder = tmp_path_factory.mktemp("verbs")
+    texts = toy.sentences(24)
+    toy.write_speech(folder / "mfcc", texts)
+    write_cuts(folder / "cuts", texts | {"a00": f"{texts['a00']} ZEBRA"})
+    (folder / "lexicon.txt").write_text(toy.LEXICON)
+    for verb, settings in (
+        ("lang", ""),
+        ("lm", ""),
+        ("mono", MONO),
+        ("graph", ""),
+        ("align", "align.max_bad=0.1"),
+        ("decode", DECODE),
+        ("score", "score.bootstrap_samples=50"),
+    ):
+        run(*command(folder, verb), settings=settings)
+    return folder
+
+
+def info(folder: Path) -> dict:
+    content: dict = json.loads((folder / "info.json").read_text())
+    return content
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object, settings: str = "") -> str:
+    """The one line that a refused command leaves, at exit status 1."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        main(words(*arguments, settings=settings))
+    error = capsys.readouterr().err
+    assert caught.value.code == 1 and error.startswith("kdasr: ") and error.count("\n") == 1
+    return error
+
+
+def test_the_road_from_lexicon_to_word_errors(folder):
+    assert (folder / "lang" / "oov.txt").read_text() == "ZEBRA 1\n" and info(folder / "lang")["num_unknown"] == 1
+    topologies = {info(folder / name)["topology"] for name in ("lang", "mono", "graph", "align")}
+    assert len(topologies) == 1
+    assert info(folder / "align")["num_utterances"] == 24 and info(folder / "mono")["not_aligned"] == []
+    assert info(folder / "graph")["num_arcs"] > 100
+    record = json.loads((folder / "score" / "wer.json").read_text())
+    assert record["dev"]["text"].startswith("%WER ") and record["test"]["wer"] == record["dev"]["wer"] < 25
+
+
+@pytest.mark.parametrize("verb", ["lang", "lm", "mono", "graph", "align", "decode", "score"])
+def test_the_same_command_again_is_up_to_date_and_says_so(folder, verb, capsys):
+    settings = {"mono": MONO, "align": "align.max_bad=0.1", "decode": DECODE, "score": "score.bootstrap_samples=50"}
+    before = (folder / verb / "info.json").read_bytes()
+    capsys.readouterr()
+    run(*command(folder, verb), settings=settings.get(verb, ""))
+    out, err = capsys.readouterr()
+    assert err.endswith(f"{folder / verb}: up to date\n") and (folder / verb / "info.json").read_bytes() == before
+    assert verb != "score" or "%WER" in out  # the scores are shown again
+
+
+@pytest.mark.parametrize(
+    "verb, option, what",
+    [
+        ("lang", "lexicon", "no such file or folder"),
+        ("lang", "cuts", "no such folder"),
+        ("lm", "cuts", "no such folder"),
+        ("mono", "features", "no such folder"),
+        ("mono", "lang", "no such folder"),
+        ("align", "model", "no such folder"),
+        ("graph", "lm", "no such folder"),
+        ("decode", "gmm", "no such folder"),
+        ("decode", "graph", "no such folder"),
+        ("score", "dev", "no such folder"),
+        ("score", "test_cuts", "no such folder"),
+    ],
+)
+def test_a_wrong_path_is_told_and_nothing_is_begun(folder, tmp_path, capsys, verb, option, what):
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", **{option: tmp_path / "nowhere"}))
+    assert f"{tmp_path / 'nowhere'}: {what}; run the stage that makes it" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_lexicon_is_told_by_line_and_mended_without_overwrite(folder, tmp_path, capsys):
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("A a\nB\n")
+    arguments = command(folder, "lang", tmp_path / "out", lexicon=lexicon)
+    assert "lexicon.txt:2: the word 'B' has no phones" in refused(capsys, *arguments)
+    lexicon.write_text("A a\nB b\n")
+    run(*arguments)
+    assert info(tmp_path / "out")["num_words"] == 3
+
+
+def test_an_n_gram_has_one_source(folder, tmp_path, capsys):
+    told = "kdasr lm: one source of the n-gram is wanted (expected --cuts DIR or --arpa FILE)"
+    assert told in refused(capsys, "lm", tmp_path / "out")
+    assert told in refused(capsys, "lm", tmp_path / "out", "--cuts", folder / "cuts", "--arpa", "x")
+
+
+def test_a_given_arpa_is_taken_or_refused(tmp_path, capsys):
+    arpa = toy.write_arpa(tmp_path / "x.arpa", "prose\n" + toy.ARPA)
+    run("lm", tmp_path / "lm", "--arpa", arpa)
+    assert (tmp_path / "lm" / "lm.arpa").read_text() == toy.ARPA
+    toy.write_arpa(arpa, toy.ARPA[:200])
+    assert "x.arpa: the ARPA file is cut off" in refused(capsys, "lm", tmp_path / "cut", "--arpa", arpa)
+    assert not (tmp_path / "cut").exists()
+
+
+def test_cuts_without_words_train_no_n_gram(tmp_path, capsys):
+    write_cuts(tmp_path / "cuts", {"a1": "", "a2": ""})
+    assert "no words to train an n-gram on; name cuts with transcripts" in refused(
+        capsys, "lm", tmp_path / "lm", "--cuts", tmp_path / "cuts"
+    )
+
+
+def test_cuts_of_another_set_align_nothing(folder, tmp_path, capsys):
+    write_cuts(tmp_path / "cuts", {"z1": "A"})
+    for verb in ("mono", "align"):
+        error = refused(capsys, *command(folder, verb, tmp_path / verb, cuts=tmp_path / "cuts"))
+        assert f"{folder}/mfcc: no utterance has both features and transcript; name cuts of the same set" in error
+
+
+def test_empty_transcripts_beyond_max_bad_are_refused_below_it_named(folder, tmp_path, capsys):
+    write_cuts(tmp_path / "cuts", toy.sentences(24) | {"a00": "", "b01": ""})
+    arguments = command(folder, "align", tmp_path / "out", cuts=tmp_path / "cuts")
+    with pytest.raises(SystemExit):
+        main(words(*arguments))
+    events = capsys.readouterr().err
+    assert "2 of 24 utterances did not align (expected at most 5%, found a00 (empty transcript), b01 (empty" in events
+    run(*arguments, "--overwrite", settings="align.max_bad=0.1")
+    assert info(tmp_path / "out")["not_aligned"] == ["a00", "b01"]
+
+
+@pytest.fixture
+def other_lang(folder, tmp_path) -> Path:
+    """A language of one more phone."""
+    (tmp_path / "lexicon.txt").write_text(toy.LEXICON + "NEW n\n")
+    run(*command(folder, "lang", tmp_path / "lang", lexicon=tmp_path / "lexicon.txt"))
+    return tmp_path / "lang"
+
+
+@pytest.mark.parametrize("verb", ["align", "graph"])
+def test_a_language_of_another_topology_is_refused(folder, other_lang, capsys, verb, tmp_path):
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", lang=other_lang))
+    expected, found = info(other_lang)["topology"], info(folder / "mono")["topology"]
+    assert f"topology of language and model does not match (expected {expected}, found {found}); name the lang" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_language_other_than_the_graph_s_is_refused(folder, tmp_path, capsys):
+    """Same phones, other words: every word number would be read as another word."""
+    (tmp_path / "lexicon.txt").write_text(toy.LEXICON + "AA a a\n")
+    run(*command(folder, "lang", tmp_path / "lang", lexicon=tmp_path / "lexicon.txt"))
+    assert info(tmp_path / "lang")["topology"] == info(folder / "lang")["topology"]
+    error = refused(capsys, *command(folder, "decode", tmp_path / "out", lang=tmp_path / "lang"))
+    assert (
+        f"{folder}/graph: language of the graph does not match" in error and "the lang folder that the graph" in error
+    )
+
+
+def test_a_graph_of_another_model_is_refused(folder, other_lang, tmp_path, capsys):
+    shutil.copytree(folder / "graph", tmp_path / "graph")
+    record = info(tmp_path / "graph") | {"topology": "0123"}
+    (tmp_path / "graph" / "info.json").write_text(json.dumps(record))
+    error = refused(capsys, *command(folder, "decode", tmp_path / "out", graph=tmp_path / "graph"))
+    assert "mono: topology of graph and model does not match (expected 0123, found " in error
+
+
+@pytest.mark.parametrize("verb", ["align", "decode"])
+def test_features_of_another_kind_are_refused(folder, tmp_path, capsys, verb):
+    toy.write_speech(tmp_path / "fbank", toy.sentences(24), dim=7)
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", features=tmp_path / "fbank"))
+    assert "fbank: dimension of features and GMM does not match (expected 4, found 7); name the cepstra" in error
+
+
+@pytest.mark.parametrize(
+    "verb, option, file, what",
+    [
+        ("decode", "graph", "graph/graph.safetensors", "damaged or foreign tensor file"),
+        ("decode", "gmm", "mono/model.safetensors", "damaged or foreign tensor file"),
+        ("align", "model", "mono/topology.json", "damaged JSON"),
+        ("graph", "lm", "lm/lm.arpa", "the ARPA file is cut off"),
+        ("align", "features", "mfcc/frames-000.npy", "truncated array"),
+        ("score", "test", "decode/hypotheses.jsonl", "damaged hypotheses"),
+    ],
+)
+def test_a_truncated_input_is_refused(folder, tmp_path, capsys, verb, option, file, what):
+    name = file.split("/")[0]
+    shutil.copytree(folder / name, tmp_path / name)
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:-20])
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", **{option: tmp_path / name}))
+    assert f"{path}: {what}" in error
+
+
+def test_an_n_gram_without_a_word_of_the_lexicon_is_refused(folder, tmp_path, capsys):
+    text = "\\data\\\nngram 1=3\n\n\\1-grams:\n-99\t<s>\n-0.3\tbonjour\n-0.3\t</s>\n\n\\end\\\n"
+    run("lm", tmp_path / "lm", "--arpa", toy.write_arpa(tmp_path / "x.arpa", text))
+    error = refused(capsys, *command(folder, "graph", tmp_path / "out", lm=tmp_path / "lm"))
+    assert "lm/lm.arpa: lexicon and n-gram have no word in common; use the same spelling and case in both" in error
+
+
+def test_decoding_wants_one_kind_of_model(folder, tmp_path, capsys):
+    told = "kdasr decode: one kind of model is wanted (expected --gmm DIR or --model DIR)"
+    assert told in refused(capsys, *command(folder, "decode", tmp_path / "out", gmm=None))
+    assert told in refused(capsys, *command(folder, "decode", tmp_path / "out"), "--model", folder / "mono")
+
+
+def test_members_of_the_same_name_are_not_decoded_each(folder, tmp_path, capsys):
+    shutil.copytree(folder / "mono", tmp_path / "mono")
+    arguments = command(folder, "decode", tmp_path / "out", gmm=None)
+    error = refused(capsys, *arguments, "--each", "--model", folder / "mono", "--model", tmp_path / "mono")
+    assert f"--each: members of the same name (found {folder}/mono, {tmp_path}/mono); decode them one by one" in error
+
+
+def test_scores_of_each_system_want_systems(folder, tmp_path, capsys):
+    error = refused(capsys, *command(folder, "score", tmp_path / "out"), "--each")
+    assert f"{folder}/decode: no system was decoded here (expected a folder a system)" in error
+
+
+def test_scores_of_another_set_are_refused(folder, tmp_path, capsys):
+    write_cuts(tmp_path / "cuts", {"z1": "A"})
+    error = refused(capsys, *command(folder, "score", tmp_path / "out", dev_cuts=tmp_path / "cuts"))
+    assert "references and hypotheses are of different utterances (found " in error
+
+
+def test_without_k2_every_verb_that_needs_it_says_what_to_install(folder, tmp_path, capsys, monkeypatch):
+    import builtins
+    import sys
+
+    real = builtins.__import__
+
+    def blocked(name: str, *arguments: object, **named: object):
+        if name == "k2":
+            raise ImportError("No module named 'k2'")
+        return real(name, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.delitem(sys.modules, "k2", raising=False)
+    monkeypatch.setattr(builtins, "__import__", blocked)
+    for verb in ("align", "graph", "decode"):
+        error = refused(capsys, *command(folder, verb, tmp_path / verb))
+        assert "k2 cannot be imported" in error and "run local/setup.sh, or take the wheel for your torch from" in error
+    run(*command(folder, "lang", tmp_path / "lang"))  # and the others work
+    assert (tmp_path / "lang" / "info.json").exists()
+
+
+def test_unknown_options_name_the_nearest(folder, tmp_path, capsys):
+    error = refused(capsys, *command(folder, "mono", tmp_path / "out"), settings="mono.gausians=3")
+    assert "--set mono.gausians=3: unknown option of mono 'gausians'; did you mean 'gaussians'?" in error

@@ -1,0 +1,122 @@
+"""k2's search against plain dynamic programming, and lattices read at other weights against searches at them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("k2")
+pytest.importorskip("kaldifst")
+pytest.importorskip("kaldilm")
+
+from kdasr.align.model import scaled_transitions
+from kdasr.decode.search import DecodeOptions, Searcher
+from kdasr.fsa import FINAL, Graph, phone_graph
+from kdasr.lang.decoding import GraphOptions, decoding_graph
+from kdasr.lang.topology import make_topology
+from kdasr.refusal import Refusal
+from tests import toy
+
+LEXICON = toy.lexicon(2, 3)
+TABLE = make_topology(LEXICON).monophone
+NUM_WORDS = len(LEXICON.words)
+WIDE = DecodeOptions(search_beam=1e4, output_beam=1e3, max_active=10**6)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory) -> Graph:
+    arpa = toy.write_arpa(tmp_path_factory.mktemp("graph") / "lm.arpa")
+    built = decoding_graph(LEXICON, arpa, make_topology(LEXICON), TABLE, GraphOptions())
+    scores = scaled_transitions(TABLE, torch.from_numpy(np.log(TABLE.probability)).float(), 1.0, 0.1)
+    return built.with_transitions(scores.numpy())
+
+
+def frames_of(lengths: list[int], seed: int) -> list[torch.Tensor]:
+    return [toy.random_frames(length, TABLE.num_pdfs, 50 * seed + number, 15) for number, length in enumerate(lengths)]
+
+
+def plainly(graph: Graph, frames: torch.Tensor, lm_weight: float, penalty: float) -> list[int]:
+    """The best words by plain Viterbi: acoustics over the weight, graph scores less the penalty of every word."""
+    lengths = np.array([0, *[1] * NUM_WORDS, *(len(sequence) for sequence in graph.word_sequences)])
+    charged = replace(graph, score=(graph.score - penalty * lengths[graph.words]).astype(np.float32))
+    return toy.words_of(graph, toy.viterbi(charged, frames / lm_weight)[1], NUM_WORDS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_at_every_weight_and_penalty_are_the_plain_viterbi_s(graph, seed):
+    frames = frames_of([30, 21, 12], seed)
+    searcher = Searcher(graph, NUM_WORDS, WIDE)
+    lattices = searcher.lattices(frames)
+    said = set()
+    for weights in ((10.0, 0.0), (3.0, 0.0), (20.0, -1.0), (8.0, 2.0), (30.0, 1.0)):
+        found = searcher.best_words(lattices, weights)
+        assert found == [plainly(graph, matrix, *weights) for matrix in frames]
+        said.add(str(found))
+    assert len(said) > 1  # the weights do matter here
+
+
+@pytest.mark.parametrize("lm_weight", [4.0, 15.0])
+def test_a_lattice_read_at_a_weight_is_a_search_at_that_weight(graph, lm_weight):
+    frames = frames_of([25, 18], 7)
+    searcher = Searcher(graph, NUM_WORDS, WIDE)
+    there = Searcher(graph, NUM_WORDS, replace(WIDE, acoustic_scale=1 / lm_weight))
+    rescored = searcher.best_words(searcher.lattices(frames), (lm_weight, 0.0))
+    assert rescored == there.best_words(there.lattices(frames), (lm_weight, 0.0))
+
+
+def test_a_penalty_never_adds_words(graph):
+    frames = frames_of([60], 3)
+    searcher = Searcher(graph, NUM_WORDS, WIDE)
+    lattices = searcher.lattices(frames)
+    counts = [len(searcher.best_words(lattices, (10.0, penalty))[0] or []) for penalty in (-4.0, -1.0, 0.0, 1.0, 4.0)]
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+
+
+def test_decoding_by_batches_gives_each_utterance_its_words(graph):
+    lengths = [12, 40, 25, 18, 33]
+    frames = frames_of(lengths, 1)
+    options = replace(WIDE, batch_frames=70, lm_weights=(5.0, 10.0), penalties=(0.0, 0.5))
+    decoded = Searcher(graph, NUM_WORDS, options).decode(lengths, lambda number: frames[number])
+    assert list(decoded.words) == [(5.0, 0.0), (5.0, 0.5), (10.0, 0.0), (10.0, 0.5)] and decoded.search_seconds > 0
+    for weights, rows in decoded.words.items():
+        assert rows == [plainly(graph, matrix, *weights) for matrix in frames]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_an_utterance_without_a_path_is_none_and_harms_no_other(graph, bad):
+    frames = frames_of([20, 15], 2)
+    frames[0][7] = bad
+    searcher = Searcher(graph, NUM_WORDS, WIDE)
+    lost, kept = searcher.best_words(searcher.lattices(frames), (10.0, 0.0))
+    assert lost is None and kept == plainly(graph, frames[1], 10.0, 0.0)
+
+
+def test_words_that_epsilons_left_on_a_final_arc_are_read():
+    sequences = ((2, 3),)
+    graph = phone_graph(*(np.array(row) for row in ([0, 1], [1, 2], [1, FINAL], [0.0, 0.0], [1, 4])), sequences)
+    searcher = Searcher(graph, 3, WIDE)
+    assert searcher.best_words(searcher.lattices([torch.zeros(1, 1)]), (10.0, 0.0)) == [[1, 2, 3]]
+
+
+def test_a_model_with_fewer_states_than_the_graph_is_refused(graph):
+    told = f"decoding: the graph is of another model .expected at least {graph.max_label} states, found 3 states."
+    with pytest.raises(Refusal, match=told):
+        Searcher(graph, NUM_WORDS, WIDE).lattices([torch.zeros(5, 3)])
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"prior": "uniform"}, "prior must be counts or mean_posterior, found 'uniform'"),
+        ({"search_beam": 0.0}, "beams and acoustic_scale must be above 0"),
+        ({"lm_weights": (0.0, 1.0)}, "lm_weights and penalties must not be empty, lm_weights above 0"),
+        ({"penalties": ()}, "lm_weights and penalties must not be empty"),
+        ({"max_bad": -0.1}, "max_bad is a share between 0 and 1"),
+    ],
+)
+def test_options_out_of_range(options, told):
+    with pytest.raises(ValueError, match=told):
+        DecodeOptions(**options)

@@ -1,0 +1,35 @@
+"""README.md: its code runs as it stands, its links lead somewhere, its places for the report are sound."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kdasr.report import page
+
+ROOT = Path(__file__).parents[1]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("egs/*/README.md")), ROOT / "benchmarks" / "README.md"]
+
+
+def test_the_loop_of_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    names: dict[str, object] = {}
+    exec(blocks[0], names)
+    assert 0 < float(names["loss"]) < 100  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_links_lead_somewhere(readme):
+    links = re.findall(r"\]\(([^)#:]+)\)", readme.read_text())
+    assert [link for link in links if not (readme.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "readme", [path for path in READMES if path.parent.name != "benchmarks"], ids=lambda path: path.parent.name
+)
+def test_marks_are_sound(readme):
+    """Filled with no runs at all, every mark is found and names known sections."""
+    marks = page.MARKED.findall(readme.read_text())
+    assert marks and all(name in page.SECTIONS for names, _ in marks for name in names.replace(",", " ").split())
+    assert 2 * len(marks) == len(page.LOOSE.findall(readme.read_text()))
