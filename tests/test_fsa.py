@@ -114,7 +114,7 @@ def test_an_utterance_without_a_path_has_no_arcs_and_harms_no_other():
 
 
 def test_words_on_the_final_arc_are_read_when_asked_for():
-    graph = phone_graph(*(np.array(row) for row in ([0, 1], [1, 2], [1, FINAL], [0.0, 0.0], [4, 5])))
+    graph = make_graph([(0, 1, 1, 0.0, 4), (1, 2, FINAL, 0.0, 5)])
     paths = fsa.best_paths(search([graph], [torch.zeros(1, 1)]))
     assert [row.tolist() for row in fsa.path_rows(paths, "words")] == [[4]]
     assert [row.tolist() for row in fsa.path_rows(paths, "words", final=True)] == [[4, 5]]

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +35,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_part(tmp_path):
 
 
 def test_the_written_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
-    order = []
-    monkeypatch.setattr(io.os, "fsync", lambda descriptor: order.append("sync"))
-    replace = io.os.replace
-    monkeypatch.setattr(io.os, "replace", lambda *names: (order.append("rename"), replace(*names)))
+    order, replace = [], os.replace
+
+    def renaming(*names: Path) -> None:
+        order.append("rename")
+        replace(*names)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: order.append("sync"))
+    monkeypatch.setattr(os, "replace", renaming)
     io.write_text(tmp_path / "file", "text")
     assert order == ["sync", "rename", "sync"]  # the last is the folder's
 

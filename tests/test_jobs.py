@@ -1,5 +1,6 @@
 """Jobs side by side: results in order, failures told, states that stay with their process."""
 
+import multiprocessing
 import os
 import time
 
@@ -15,7 +16,7 @@ def square(number: int) -> int:
 
 
 def pid_and_threads(_: int) -> tuple[int, int]:
-    time.sleep(0.2)
+    time.sleep(0.05)
     return os.getpid(), torch.get_num_threads()
 
 
@@ -71,3 +72,4 @@ def test_states_stay_with_their_process_and_items_keep_their_order():
 def test_a_state_that_cannot_be_made_ends_the_processes():
     with pytest.raises(Refusal, match="below 0 .found -1"):
         jobs.Workers(Counter, [-1], 1)
+    assert multiprocessing.active_children() == []

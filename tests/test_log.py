@@ -16,7 +16,8 @@ class Curves:
     made: ClassVar[list["Curves"]] = []
 
     def __init__(self, folder: str, purge_step: int) -> None:
-        self.folder, self.purge_step, self.scalars, self.closed = folder, purge_step, [], False
+        self.folder, self.purge_step, self.closed = folder, purge_step, False
+        self.scalars: list[tuple[str, float, int]] = []
         self.made.append(self)
 
     def add_scalar(self, name: str, value: float, step: int) -> None:

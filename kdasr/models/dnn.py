@@ -65,9 +65,11 @@ class Dnn(Model):
         """Logits (B, S), in the dtype of the weights, of inputs (B, *input_shape) float32."""
         h = torch.addcmul(-self.mean * self.scale, x.flatten(1), self.scale)
         h = h.to(self.linear[0].weight.dtype)
-        h = dropout.on_input(h) if dropout else h
-        for layer in self.linear[:-1]:
-            z = F.linear(h, layer.weight, layer.bias)
-            h = dropout.relu(z) if dropout else torch.relu(z)
-        output = self.linear[-1]
-        return F.linear(h, output.weight, output.bias)
+        first, *others = self.linear
+        z = F.linear(dropout.on_input(h) if dropout else h, first.weight, first.bias)
+        for layer in others:
+            if dropout:
+                z = dropout.linear(dropout.relu(z), layer)
+            else:
+                z = F.linear(torch.relu(z), layer.weight, layer.bias)
+        return z

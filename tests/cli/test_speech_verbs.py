@@ -42,8 +42,8 @@ def words(*arguments: object, settings: str = "") -> list[str]:
     return [*map(str, arguments), *(word for setting in settings.split() for word in ("--set", setting))]
 
 
-def run(verb: str, *arguments: object, settings: str = "") -> None:
-    cli.main(words(verb, *arguments, settings=settings), standalone_mode=False)
+def run(*arguments: object, settings: str = "") -> None:
+    cli.main(words(*arguments, settings=settings), standalone_mode=False)
 
 
 def command(folder: Path, verb: str, out: object = None, **changed: object) -> list[object]:

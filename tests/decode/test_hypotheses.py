@@ -1,6 +1,7 @@
 """Hypotheses on disk, and utterances without a path."""
 
 import json
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from kdasr import io
 from kdasr.data.table import FrameTable
 from kdasr.decode.hypotheses import decode_set, read_hypotheses
-from kdasr.decode.search import Decoded, DecodeOptions
+from kdasr.decode.search import Decoded, DecodeOptions, Searcher
 from kdasr.refusal import Refusal
 from tests import toy
 from tests.tables import write_features
@@ -37,7 +38,7 @@ def table(tmp_path):
 def decode(tmp_path, table, words, **options):
     out = tmp_path / "decode"
     io.begin(out, io.Made("decode", {}))
-    searcher = Found(words, **options)
+    searcher = cast(Searcher, Found(words, **options))
     facts = decode_set(
         out, searcher, LEXICON, table, lambda number: torch.zeros(table.utterances[number].num_frames, 3)
     )

@@ -14,7 +14,7 @@ pytest.importorskip("kaldilm")
 
 from kdasr.align.model import scaled_transitions
 from kdasr.decode.search import DecodeOptions, Searcher
-from kdasr.fsa import FINAL, Graph, phone_graph
+from kdasr.fsa import FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
 from kdasr.lang.topology import make_topology
 from kdasr.refusal import Refusal
@@ -95,8 +95,7 @@ def test_an_utterance_without_a_path_is_none_and_harms_no_other(graph, bad):
 
 
 def test_words_that_epsilons_left_on_a_final_arc_are_read():
-    sequences = ((2, 3),)
-    graph = phone_graph(*(np.array(row) for row in ([0, 1], [1, 2], [1, FINAL], [0.0, 0.0], [1, 4])), sequences)
+    graph = replace(make_graph([(0, 1, 1, 0.0, 1), (1, 2, FINAL, 0.0, 4)]), word_sequences=((2, 3),))
     searcher = Searcher(graph, 3, WIDE)
     assert searcher.best_words(searcher.lattices([torch.zeros(1, 1)]), (10.0, 0.0)) == [[1, 2, 3]]
 

@@ -20,8 +20,8 @@ def searcher():
     """A loop over four one-state words, whose graph scores differ."""
     source, target = [0] * 4 + [1] * 5, [1] * 8 + [2]
     label, words = [1, 2, 3, 4, 1, 2, 3, 4, FINAL], [1, 2, 3, 4, 1, 2, 3, 4, 0]
-    columns = (source, target, label, [-0.5, -2.0, -4.0, -1.0] * 2 + [0.0], words)
-    graph = phone_graph(*(np.array(column) for column in columns))
+    score = [-0.5, -2.0, -4.0, -1.0] * 2 + [0.0]
+    graph = phone_graph(np.array(source), np.array(target), np.array(label), np.array(score), np.array(words))
     return Searcher(graph, 4, DecodeOptions(search_beam=1e3, output_beam=1e2))
 
 

@@ -20,7 +20,7 @@ def written_out(words: list[str]) -> Counter[tuple[tuple[int, ...], float]]:
     """(phones, score) of every choice of variants and of silence or none at every edge of a word."""
     choices = itertools.product(*(LEXICON.pronunciations[word] for word in words))
     silence = LEXICON.phone_ids["SIL"]
-    found = Counter()
+    found: Counter = Counter()
     for variants in choices:
         for pauses in itertools.product((False, True), repeat=len(words) + 1):
             phones = [silence] * pauses[0]
@@ -34,7 +34,7 @@ def written_out(words: list[str]) -> Counter[tuple[tuple[int, ...], float]]:
 def test_a_transcript_s_graph_holds_every_pronunciation_and_pause_once(text):
     words = text.split()
     graph = transcript_graph(words, LEXICON)
-    found = Counter()
+    found: Counter = Counter()
     for path in toy.all_paths(graph):
         phones = tuple(int(graph.label[arc]) for arc in path[:-1])
         found[phones, round(float(graph.score[path].sum()), 4)] += 1
@@ -72,7 +72,7 @@ def state_paths(phones: list[int], topology, num_frames: int) -> Counter[tuple[i
             zip(table.phone.tolist(), table.state.tolist(), table.destination.tolist(), strict=True)
         )
     }
-    found = Counter()
+    found: Counter = Counter()
 
     def walk(place: int, state: int, path: tuple[int, ...]) -> None:
         if place == len(phones):
@@ -94,7 +94,7 @@ def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_st
     phones = transcript_graph([text], lexicon)
     graph = expand_states(phones, topology, topology.monophone)
     for num_frames in (1, 4, 6):
-        expected = Counter()
+        expected: Counter = Counter()
         for path in toy.all_paths(phones):
             expected += state_paths([int(phones.label[arc]) for arc in path[:-1]], topology, num_frames)
         found = Counter(tuple(graph.transition[path[:-1]].tolist()) for path in toy.all_paths(graph, num_frames))
@@ -107,7 +107,7 @@ def test_score_words_and_phone_start_stand_on_the_first_frame_of_a_phone():
     table = topology.monophone
     phones = transcript_graph(["AB", "B"], lexicon)
     graph = expand_states(phones, topology, table)
-    scores = Counter()
+    scores: dict[tuple[int, ...], float] = {}
     for path in toy.all_paths(phones):
         scores[tuple(int(phones.label[arc]) for arc in path[:-1])] = float(phones.score[path].sum())
     for path in itertools.islice(toy.all_paths(graph, 13), 3000):

@@ -21,22 +21,25 @@ def sentences(num: int = 120, seed: int = 0) -> list[str]:
 
 def parse(text: str) -> dict[tuple[str, ...], tuple[float, float]]:
     """N-gram -> log10 probability and log10 back-off weight."""
-    ngrams, order = {}, 0
+    ngrams: dict[tuple[str, ...], tuple[float, float]] = {}
+    order = 0
     for line in text.splitlines():
         if line.endswith("-grams:"):
             order = int(line[1])
         elif order and line and not line.startswith("\\"):
             fields = line.split()
-            ngrams[tuple(fields[1 : order + 1])] = (float(fields[0]), float((*fields[order + 1 :], 0)[0]))
+            back_off = float(fields[order + 1]) if len(fields) > order + 1 else 0.0
+            ngrams[tuple(fields[1 : order + 1])] = (float(fields[0]), back_off)
     return ngrams
 
 
-def probability(ngrams, history: tuple[str, ...], word: str) -> float:
-    if (*history, word) in ngrams:
-        return 10 ** ngrams[(*history, word)][0]
+def probability(ngrams: dict[tuple[str, ...], tuple[float, float]], history: tuple[str, ...], word: str) -> float:
+    whole = (*history, word)
+    if whole in ngrams:
+        return float(10 ** ngrams[whole][0])
     if not history:
         return 0.0
-    return 10 ** ngrams.get(history, (0, 0.0))[1] * probability(ngrams, history[1:], word)
+    return float(10 ** ngrams.get(history, (0, 0.0))[1]) * probability(ngrams, history[1:], word)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -45,7 +48,7 @@ def test_every_history_s_probabilities_sum_to_1(tmp_path, order):
         pytest.importorskip("kaldingram")
     train_ngram(sentences(), tmp_path / "lm.arpa", order)
     ngrams = parse(read_arpa(tmp_path / "lm.arpa"))
-    contexts = [()] if order == 1 else [("<s>",), *((word,) for word in WORDS)]
+    contexts: list[tuple[str, ...]] = [()] if order == 1 else [(word,) for word in ("<s>", *WORDS)]
     if order == 3:
         contexts += [history for history in itertools.product(("<s>", *WORDS), WORDS) if history in ngrams]
         assert len(contexts) > 20
