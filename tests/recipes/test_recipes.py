@@ -63,13 +63,13 @@ def test_a_recipe_killed_at_any_moment_ends_with_the_same_models(tmp_path: Path)
     seconds = time.monotonic() - begin
     assert word_error_rate(tmp_path / "calm", "gmm") < BOUNDS["yesno"]
     moments = random.Random(2015)
-    for _ in range(5):
+    for _ in range(4):
         with open(tmp_path / "log", "w") as log:
             process = subprocess.Popen(
                 command("yesno", tmp_path / "killed"), stdout=log, stderr=log, start_new_session=True
             )
             try:
-                process.wait(moments.uniform(0.05, 0.4) * seconds)
+                process.wait(moments.uniform(0.1, 0.4) * seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
