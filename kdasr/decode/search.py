@@ -42,7 +42,7 @@ class DecodeOptions:
     min_active: int = 30
     max_active: int = 7000
     batch_frames: int = 20000
-    lm_weights: tuple[float, ...] = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+    lm_weights: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
     penalties: tuple[float, ...] = (0.0, 0.5, 1.0)
     prior: str = "counts"
     prior_floor: float = 0.01
