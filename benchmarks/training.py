@@ -29,7 +29,7 @@ from kdasr.models.dnn import DnnOptions
 from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
 
 NETS = {
-    "an4": (DnnOptions(4, 512), 130, 4),
+    "an4": (DnnOptions(4, 512), 109, 4),
     "paper": (DnnOptions(8, 2560), 14_000, 1),
 }  # net, states, steps a round
 

@@ -54,7 +54,7 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of the settings."""
+    """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
     from kdasr import io, jobs
     from kdasr.distill.ensemble import model_folders
 

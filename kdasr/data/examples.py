@@ -69,7 +69,10 @@ class Examples(ABC):
     def names(self, index: Tensor) -> list[str]:
         """Names of the parts that the examples `index` lie in, each once."""
         ends = torch.tensor([part.begin + part.num_frames for part in self.parts])
-        return [self.parts[number].id for number in torch.bucketize(index.cpu(), ends, right=True).unique().tolist()]
+        return [
+            self.parts[number].id
+            for number in torch.bucketize(index.cpu().contiguous(), ends, right=True).unique().tolist()
+        ]
 
 
 class RowMap:
@@ -105,7 +108,7 @@ class RowMap:
 
     def part(self, index: Tensor) -> Tensor:
         """Position in `parts` of the part that each example lies in, (B,) int64."""
-        return torch.bucketize(index, self._ends, right=True)
+        return torch.bucketize(index.contiguous(), self._ends, right=True)
 
     def __call__(self, index: Tensor) -> Tensor:
         """Rows of the examples `index`, (B,) int64."""

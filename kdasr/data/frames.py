@@ -119,12 +119,12 @@ class FrameExamples(Examples):
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of the frames `index` (B,) int64."""
-        labels = self._pdfs[index].long()
+        labels = self._pdfs.index_select(0, index).long()
         if self._in_memory:
             return self._gather(index), labels
         return self._read(index), labels
 
-    @property
+    @cached_property
     def _in_memory(self) -> bool:
         rows = len(self) + len(self.parts) * (self.width - 1)
         return rows * self.features.dim * self.features.shards[0].itemsize <= self.options.memory * 2**30

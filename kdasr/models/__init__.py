@@ -47,6 +47,10 @@ class Model(nn.Module):
         """Takes the training inputs' mean and standard deviation, each `input_shape`."""
         raise NotImplementedError
 
+    def deviation(self) -> Tensor:
+        """The standard deviation that `set_normalisation` took, `input_shape`; 0 where an input never varies."""
+        raise NotImplementedError
+
     def describe(self) -> dict[str, Any]:
         """Architecture, options and dimensions, as saved beside the weights."""
         shape, options = list(self.input_shape), asdict(self.options)

@@ -61,15 +61,20 @@ class Dnn(Model):
         varies = deviation.flatten() > 1e-4
         self.scale.copy_(torch.where(varies, 1 / deviation.flatten().clamp_min(1e-4), torch.zeros(())))
 
+    def deviation(self) -> Tensor:
+        """The standard deviation that `set_normalisation` took, `input_shape`; 0 where an input never varies."""
+        varies = self.scale > 0
+        return torch.where(varies, 1 / self.scale, torch.zeros_like(self.scale)).view(self.input_shape)
+
     def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Logits (B, S), in the dtype of the weights, of inputs (B, *input_shape) float32."""
         h = torch.addcmul(-self.mean * self.scale, x.flatten(1), self.scale)
         h = h.to(self.linear[0].weight.dtype)
         first, *others = self.linear
-        z = F.linear(dropout.on_input(h) if dropout else h, first.weight, first.bias)
+        if dropout:
+            z = F.linear(dropout.on_input(h), first.weight, first.bias)
+            return dropout.through(others, z)
+        z = F.linear(h, first.weight, first.bias)
         for layer in others:
-            if dropout:
-                z = dropout.linear(dropout.relu(z), layer)
-            else:
-                z = F.linear(torch.relu(z), layer.weight, layer.bias)
+            z = F.linear(torch.relu(z), layer.weight, layer.bias)
         return z

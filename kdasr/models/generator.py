@@ -22,14 +22,18 @@ class Generator:
     def __init__(self, *key: int) -> None:
         self._numpy = np.random.Generator(np.random.SFC64(key))
 
-    def bits(self, like: Tensor) -> Tensor:
-        """Integers of the shape, dtype (int16 or int32) and device of `like`, every bit pattern as likely."""
+    def bits(self, like: Tensor, more_rows: int = 0) -> Tensor:
+        """Random integers, every bit pattern as likely, of the dtype (int16 or int32) and device of `like`.
+
+        Their shape is that of `like`, (R, ...), with rows added: (R + more_rows, ...).
+        """
+        shape = (len(like) + more_rows, *like.shape[1:])
         if like.device.type != "cpu":
             limits = torch.iinfo(like.dtype)
-            return torch.randint(limits.min, limits.max + 1, like.shape, dtype=like.dtype, device=like.device)
-        number = -(-like.numel() * like.element_size() // 8)
-        words = self._numpy.integers(0, 1 << 64, number, dtype=np.uint64).view(WORDS[like.dtype])
-        return torch.from_numpy(words)[: like.numel()].view(like.shape)
+            return torch.randint(limits.min, limits.max + 1, shape, dtype=like.dtype, device=like.device)
+        number = torch.Size(shape).numel()
+        words = self._numpy.bit_generator.random_raw(-(-number * like.element_size() // 8))
+        return torch.from_numpy(words.view(WORDS[like.dtype]))[:number].view(shape)
 
     def normal(self, like: Tensor) -> Tensor:
         """Gaussian numbers of mean 0 and variance 1, float32, of the shape and device of `like`."""

@@ -19,15 +19,17 @@ from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
+from kdasr.train.noise import InputNoise
 
 SELECTIONS = ("last", "best_dev")
+SCORED_STEPS = 4  # training accuracy is that of every fourth batch, and of the first after each report
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How a model is trained; baseline, members and student each have their own values."""
 
-    seed: int = 0  # of initial weights, order of examples and dropout
+    seed: int = 0  # of initial weights, order of examples, dropout and noise
     epochs: int = 10
     batch_size: int = 256  # frames
     optimizer: str = "sgd"  # sgd (Nesterov) or adam
@@ -37,6 +39,7 @@ class TrainOptions:
     warmup: float = 0.0  # epochs during which the learning rate rises from 0
     dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
     input_dropout: float = 0.0  # share of inputs, 0 to 1
+    input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
@@ -51,6 +54,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
+        if self.input_noise < 0:
+            raise ValueError("input_noise, a standard deviation, is at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
 
@@ -110,6 +115,7 @@ class Trainer:
             options.optimizer, self.weights, options.momentum, options.clip, options.max_norm
         )
         self.dropout = Dropout(options.dropout, options.input_dropout, options.seed)
+        self.noise = InputNoise(options.input_noise, self.model.deviation(), options.seed)
         self.pool = examples.pool(options.fraction, options.seed)
         self.sampler = Sampler(self.pool, options.batch_size, options.seed)
         epoch = self.sampler.batches_per_epoch
@@ -189,19 +195,22 @@ class Trainer:
     def _train_step(self) -> None:
         index = self.sampler.next()
         x, y = self.examples.batch(index)
-        x, y = x.to(self.device), y.to(self.device)
+        x, y = self.noise(x.to(self.device)), y.to(self.device)
         logits = self.weights.computing(x, self.dropout).float()
         loss = self.objective(logits, y, index, x)
         loss.backward()
-        norm, value = float(self.weights.take_gradient()), float(loss.detach())
+        norm, value = self.weights.take_gradient(), float(loss.detach())
         rate = self.schedule.rate(self.step)
         if not (math.isfinite(norm) and math.isfinite(value)):
             raise self._diverged(index, x, value, norm, rate)
         self.optimizer.step(rate, norm)
         self.step += 1
-        right = int((logits.detach().argmax(1) == y).sum())
         for running in (self.lately, self.this_epoch):
-            running.add(len(y), value, right, norm)
+            running.add(len(y), value, norm)
+        if self.step % SCORED_STEPS == 0 or not (self.lately.scored and self.this_epoch.scored):
+            right = int((logits.detach().argmax(1) == y).sum())
+            for running in (self.lately, self.this_epoch):
+                running.score(len(y), right)
 
     def _diverged(self, index: Tensor, x: Tensor, loss: float, norm: float, rate: float) -> Refusal:
         bad = ~torch.isfinite(x.flatten(1)).all(1).cpu()
@@ -256,6 +265,7 @@ class Trainer:
             "sampler": self.sampler.state_dict(),
             "schedule": self.schedule.state_dict(),
             "dropout": self.dropout.state_dict(),
+            "noise": self.noise.state_dict(),
             "running": [self.lately, self.this_epoch],
             "best_accuracy": self.best_accuracy,
         }
@@ -285,6 +295,7 @@ class Trainer:
         self.sampler.load_state_dict(state["sampler"])
         self.schedule.load_state_dict(state["schedule"])
         self.dropout.load_state_dict(state["dropout"])
+        self.noise.load_state_dict(state["noise"])
         self.lately, self.this_epoch = (Running(**running) for running in state["running"])
         log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
 
@@ -296,19 +307,24 @@ class Running:
     steps: int = 0
     frames: int = 0
     loss: float = 0.0
-    right: int = 0
     norm: float = 0.0
+    scored: int = 0  # frames whose accuracy was looked at
+    right: int = 0
 
-    def add(self, frames: int, loss: float, right: int, norm: float) -> None:
-        """Adds a step: frames, mean loss a frame, frames right, gradient norm."""
+    def add(self, frames: int, loss: float, norm: float) -> None:
+        """Adds a step: frames, mean loss a frame, gradient norm."""
         self.steps, self.frames = self.steps + 1, self.frames + frames
-        self.loss, self.right, self.norm = self.loss + loss * frames, self.right + right, self.norm + norm
+        self.loss, self.norm = self.loss + loss * frames, self.norm + norm
+
+    def score(self, frames: int, right: int) -> None:
+        """Adds the accuracy of a step: frames, frames right."""
+        self.scored, self.right = self.scored + frames, self.right + right
 
     def line(self, seconds: float | None) -> dict[str, float]:
-        """Means a frame, and frames a second."""
+        """Means a frame, accuracy over the steps scored, and frames a second."""
         values = {
             "loss": self.loss / self.frames,
-            "accuracy": self.right / self.frames,
+            "accuracy": self.right / self.scored,
             "gradient_norm": self.norm / self.steps,
         }
         return {**values, "frames_per_second": self.frames / seconds} if seconds else values

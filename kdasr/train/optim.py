@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,25 +35,25 @@ class Weights:
         self.flat = _flatten(model, sizes)
         self.copied = None if self.computing is model else _flatten(self.computing, sizes)
         self.gradient = torch.zeros_like(self.flat)
-        self._gradients = _views(self.gradient, model, sizes)
+        views = _views(self.gradient, model, sizes)
+        self._gradients = list(zip(views, self.computing.parameters(), strict=True))
 
-    def take_gradient(self) -> Tensor:
-        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm, a scalar."""
-        for view, parameter in zip(self._gradients, self.computing.parameters(), strict=True):
+    def take_gradient(self) -> float:
+        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm."""
+        for view, parameter in self._gradients:
             assert parameter.grad is not None
             view.copy_(parameter.grad)
             parameter.grad = None
-        return torch.dot(self.gradient, self.gradient).sqrt()
+        return math.sqrt(float(torch.dot(self.gradient, self.gradient)))
 
-    def refresh(self, rows: slice = slice(None)) -> None:
+    def refresh(self) -> None:
         """Brings the computing copy up to date."""
         if self.copied is not None:
-            self.copied[rows].copy_(self.flat[rows])
+            self.copied.copy_(self.flat)
 
-    def pieces(self) -> Iterator[slice]:
-        """Stretches of the vector, small enough for the cache; one on a GPU."""
-        step = PIECE if self.flat.device.type == "cpu" else len(self.flat)
-        return (slice(begin, begin + step) for begin in range(0, len(self.flat), step))
+    def pieces(self, vector: Tensor) -> list[Tensor]:
+        """A vector as long as `flat` in pieces, small enough for the cache; one on a GPU."""
+        return list(vector.split(PIECE if vector.device.type == "cpu" else len(vector)))
 
     def limit_norms(self, max_norm: float) -> None:
         """Scales down each unit whose incoming weights have a greater norm (section 3: weight constraint)."""
@@ -88,22 +88,24 @@ class Optimizer:
 
     def __init__(self, weights: Weights, clip: float = 0.0, max_norm: float = 0.0) -> None:
         self.weights, self.clip, self.max_norm = weights, clip, max_norm
+        copied = weights.flat if weights.copied is None else weights.copied
+        self._pieces = list(zip(*map(weights.pieces, (weights.flat, weights.gradient, copied)), strict=True))
 
     @torch.no_grad()
     def step(self, rate: float, norm: float) -> None:
         """One update with a learning rate, by the gradient that `weights` took, of norm `norm`."""
         scale = min(1.0, self.clip / norm) if self.clip and norm > 0 else 1.0
-        for rows in self.weights.pieces():
-            gradient = self.weights.gradient[rows]
-            self.update(rows, self.weights.flat[rows], gradient if scale == 1 else gradient.mul_(scale), rate)
-            if not self.max_norm:
-                self.weights.refresh(rows)
+        copies = self.weights.copied is not None and not self.max_norm
+        for number, (weights, gradient, copied) in enumerate(self._pieces):
+            self.update(number, weights, gradient if scale == 1 else gradient.mul_(scale), rate)
+            if copies:
+                copied.copy_(weights)
         if self.max_norm:
             self.weights.limit_norms(self.max_norm)
 
     @abstractmethod
-    def update(self, rows: slice, weights: Tensor, gradient: Tensor, rate: float) -> None:
-        """Updates one piece in place."""
+    def update(self, number: int, weights: Tensor, gradient: Tensor, rate: float) -> None:
+        """Updates one piece in place, the `number`-th."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -116,10 +118,11 @@ class Sgd(Optimizer):
     def __init__(self, weights: Weights, momentum: float, clip: float = 0.0, max_norm: float = 0.0) -> None:
         super().__init__(weights, clip, max_norm)
         self.momentum, self.velocity = momentum, torch.zeros_like(weights.flat)
+        self._velocities = weights.pieces(self.velocity)
 
-    def update(self, rows: slice, weights: Tensor, gradient: Tensor, rate: float) -> None:
+    def update(self, number: int, weights: Tensor, gradient: Tensor, rate: float) -> None:
         """One step: v = m v + g; w -= rate (g + m v)."""
-        velocity = self.velocity[rows]
+        velocity = self._velocities[number]
         torch.add(gradient, velocity, alpha=self.momentum, out=velocity)
         weights.add_(gradient, alpha=-rate).add_(velocity, alpha=-rate * self.momentum)
 
@@ -136,6 +139,7 @@ class Adam(Optimizer):
     def __init__(self, weights: Weights, clip: float = 0.0, max_norm: float = 0.0) -> None:
         super().__init__(weights, clip, max_norm)
         self.first, self.second = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
+        self._moments = list(zip(weights.pieces(self.first), weights.pieces(self.second), strict=True))
         self.steps, self.epsilon = torch.zeros((), dtype=torch.int64), self.EPSILON
 
     def step(self, rate: float, norm: float) -> None:
@@ -145,9 +149,9 @@ class Adam(Optimizer):
         self.epsilon = self.EPSILON * math.sqrt(second)
         super().step(rate * math.sqrt(second) / first, norm)
 
-    def update(self, rows: slice, weights: Tensor, gradient: Tensor, rate: float) -> None:
+    def update(self, number: int, weights: Tensor, gradient: Tensor, rate: float) -> None:
         """One step: w -= rate m / (sqrt(v) + epsilon), with running means m of g and v of g^2."""
-        first, second = self.first[rows], self.second[rows]
+        first, second = self._moments[number]
         first.lerp_(gradient, 1 - self.BETAS[0])
         second.mul_(self.BETAS[1]).addcmul_(gradient, gradient, value=1 - self.BETAS[1])
         weights.addcdiv_(first, second.sqrt().add_(self.epsilon), value=-rate)

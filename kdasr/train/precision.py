@@ -11,6 +11,8 @@ import torch
 from kdasr.refusal import unknown_name
 
 PRECISIONS = ("auto", "bf16", "fp32")
+HEAP = 1 << 30  # bytes of address space that shall lie in huge pages; memory is taken as it is used
+HUGE_PAGE = 1 << 21
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -37,10 +39,20 @@ def compute_device(device: str) -> torch.device:
 
 @cache
 def keep_freed_memory() -> None:
-    """Makes glibc keep what tensors free: giving it back costs page faults, half of a small step's time."""
+    """Makes glibc keep what tensors free, and the kernel hold it in huge pages.
+
+    Giving it back costs page faults, half of a small step's time. Under small pages each pass over a tensor between
+    matrix products has to find its pages anew, which takes as long as the pass.
+    """
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no mapping for a large block
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: no trimming of the heap
+        libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        libc.free.argtypes, libc.madvise.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        block = libc.malloc(HEAP)
+        if block:
+            libc.madvise(-(-block // HUGE_PAGE) * HUGE_PAGE, HEAP - HUGE_PAGE, 14)  # MADV_HUGEPAGE
+        libc.free(block)
     except (OSError, AttributeError):  # another C library
         return

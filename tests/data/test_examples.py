@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,15 @@ def test_rows_of_a_missing_or_other_utterance_are_refused():
         RowMap(parts, {}, "table")
     with pytest.raises(Refusal, match=r"utterance 'a' has another number of frames \(expected 2, found 3\)"):
         RowMap(parts, {"a": Utterance("a", "s", 0, 3)}, "table")
+
+
+def test_numbers_with_gaps_between_them_in_memory_are_found_without_a_warning(tmp_path: Path):
+    """torch warns, once a process, when it has to copy what `bucketize` is given."""
+    examples = FrameSource(*write_set(tmp_path, 5, seed=1), FrameOptions(1, 1)).open()
+    index = torch.arange(len(examples))[::3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x, y = examples.batch(index)
+        assert examples.names(index) == [part.id for part in examples.parts]
+    everything = examples.batch(torch.arange(len(examples)))
+    assert torch.equal(x, everything[0][::3]) and torch.equal(y, everything[1][::3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_decoding_a_long_utterance_is_the_same_in_parts(data):
     )
     torch.testing.assert_close(whole.exp().sum(1), torch.ones(4500))
     assert ensemble.log_posteriors(frames[:0]).shape == (0, 8)
+
+
+def test_read_only_frames_are_copied_without_a_warning(data):
+    frames = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    frames.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Ensemble.load(data / "teachers").log_posteriors(frames)
 
 
 def test_frames_of_another_dimension_are_refused(data):

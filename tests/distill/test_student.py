@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from kdasr import io
+from kdasr.data.examples import Sampler
 from kdasr.distill import soft_targets
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions
@@ -41,6 +43,26 @@ def test_targets_on_the_fly_teach_the_same(job: StudentJob, data: Path):
     )
     assert live["dev"]["cross_entropy"] == pytest.approx(stored["dev"]["cross_entropy"], rel=0.01)
     assert sorted(name for name in live["inputs"] if "teacher" in name) == ["teacher_0", "teacher_1", "teacher_2"]
+
+
+def test_live_teachers_see_the_noise_that_the_student_sees(job: StudentJob, data: Path, monkeypatch):
+    given: list[torch.Tensor] = []
+    asked = Ensemble.probabilities
+
+    def spy(ensemble: Ensemble, x: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        given.append(x)
+        return asked(ensemble, x, temperature)
+
+    monkeypatch.setattr(Ensemble, "probabilities", spy)
+    noisy = replace(job.student, epochs=1, input_noise=0.3)
+    live = replace(job, soft_targets=None, teachers=(data / "teachers",), student=noisy)
+    train_student(live)
+    examples = source(data).open()
+    sampler = Sampler(examples.pool(1.0, noisy.seed), noisy.batch_size, noisy.seed)
+    assert len(given) == sampler.batches_per_epoch
+    for x in given:
+        noise = (x - examples.batch(sampler.next())[0]) / examples.statistics()[1]
+        assert 0.25 < float(noise.std()) < 0.35
 
 
 def test_soft_targets_alone_teach_without_hard_labels(job: StudentJob):

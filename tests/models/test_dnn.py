@@ -1,4 +1,4 @@
-"""The ReLU net: forward pass, initial weights, saving, dropout."""
+"""The ReLU net: forward pass, initial weights, normalisation, saving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from kdasr import io, models
 from kdasr.models.dnn import Dnn, DnnOptions
-from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal
 
 
@@ -100,56 +99,11 @@ def test_casting_keeps_the_normalisation_exact():
     assert torch.equal(half.mean, model.mean) and model.linear[0].weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.8])
-def test_dropout_drops_its_rate_and_keeps_the_mean(dtype: torch.dtype, rate: float):
-    z = torch.full((400, 501), 3.0, dtype=dtype)  # 501: no whole number of random words
-    out = Dropout(rate, seed=1).relu(z.clone())
-    dropped = out.eq(0).float().mean().item()
-    assert abs(dropped - rate) < 5 * (rate * (1 - rate) / z.numel()) ** 0.5
-    torch.testing.assert_close(
-        out[out != 0].float(), torch.full_like(out[out != 0], 3 / (1 - rate)).float(), rtol=0.01, atol=0
-    )
-
-
-def test_dropped_units_are_independent_of_their_neighbours():
-    kept = Dropout(0.3, seed=2).relu(torch.ones(1000, 512)).gt(0).float() - 0.7
-    for shift in (1, 2, 3, 4, 8, 512):
-        correlation = (kept.flatten()[shift:] * kept.flatten()[:-shift]).mean() / 0.21
-        assert abs(float(correlation)) < 5 / kept.numel() ** 0.5
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_gradient_passes_where_units_are_kept_and_positive(dtype: torch.dtype):
-    z = torch.randn(30, 40).to(dtype).requires_grad_()
-    out = Dropout(0.4, seed=3).relu(z * 1)
-    weight = torch.randn(30, 40).to(dtype)
-    (out * weight).sum().backward()
-    assert z.grad is not None
-    expected = torch.where(out.gt(0), weight * (1 / 0.6), torch.zeros((), dtype=dtype))
-    torch.testing.assert_close(z.grad, expected)
-    assert torch.all(out[z.detach() <= 0] == 0)
-
-
-def test_dropout_goes_on_from_its_state():
-    one, other = Dropout(0.5, 0.1, seed=1), Dropout(0.5, 0.1, seed=2)
-    one.relu(torch.ones(3, 7))
-    other.load_state_dict(one.state_dict())
-    for _ in range(3):
-        assert torch.equal(one.relu(torch.ones(5, 9)), other.relu(torch.ones(5, 9)))
-        assert torch.equal(one.on_input(torch.ones(5, 9)), other.on_input(torch.ones(5, 9)))
-
-
-def test_no_dropout_is_plain_relu():
-    z = torch.randn(4, 6)
-    assert torch.equal(Dropout(0.0).relu(z), torch.relu(z)) and torch.equal(Dropout(0.0).on_input(z), z)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
-def test_dropout_on_cuda_drops_its_rate():
-    out = Dropout(0.3, 0.2).relu(torch.ones(1000, 512, device="cuda", dtype=torch.bfloat16))
-    assert abs(float(out.eq(0).float().mean()) - 0.3) < 0.01
+def test_the_deviation_is_what_normalisation_was_told():
+    model, deviation = net(shape=(2, 3)), torch.tensor([[0.5, 2.0, 0.0], [1.0, 3.0, 4.0]])
+    assert torch.equal(model.deviation(), torch.ones(2, 3))
+    model.set_normalisation(torch.randn(2, 3), deviation)
+    torch.testing.assert_close(model.deviation(), deviation)
 
 
 def test_impossible_nets_are_refused():

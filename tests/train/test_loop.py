@@ -81,6 +81,7 @@ VARIANTS = {
     "adam": replace(OPTIONS, optimizer="adam", learning_rate=0.003),
     "halving": replace(OPTIONS, schedule="halving", learning_rate=0.3, select="best_dev"),
     "bf16": replace(OPTIONS, precision="bf16"),
+    "noise": replace(OPTIONS, input_noise=0.2),
     "fp32": replace(OPTIONS, precision="fp32", max_norm=1.0, warmup=0.5),
 }
 
@@ -140,6 +141,47 @@ def test_bf16_is_close_to_fp32(sets, tmp_path):
     assert ends[0]["loss"] == pytest.approx(ends[1]["loss"], rel=0.02)
 
 
+def test_training_accuracy_is_the_mean_over_the_batches_scored(sets, tmp_path, monkeypatch):
+    """With a rate of 0 the weights stay, so each batch can be scored again, without dropout."""
+    options = replace(OPTIONS, epochs=1, log_steps=7, dropout=0.0, input_dropout=0.0, learning_rate=0.0)
+    run = trainer(tmp_path, sets, options)
+    batches = [run.sampler.next() for _ in range(run.sampler.batches_per_epoch)]
+    run = trainer(tmp_path, sets, options)
+    run.run()
+    rights = []
+    for index in batches:
+        x, y = sets[0].batch(index)
+        rights.append(run.weights.computing(x).argmax(1).eq(y).float().mean().item())
+    last = len(batches)
+    scored = [step for step in range(1, last + 1) if step % 4 == 0 or step % 7 == 1]
+    *reports, epoch = lines(tmp_path)
+    assert epoch["accuracy"] == pytest.approx(sum(rights[step - 1] for step in scored) / len(scored))
+    for report in reports:
+        mine = [rights[step - 1] for step in scored if report["step"] - 7 < step <= report["step"]]
+        assert report["accuracy"] == pytest.approx(sum(mine) / len(mine))
+    assert len(reports) == last // 7 and len(set(rights)) > 2
+
+
+def test_noise_reaches_the_model_and_the_objective_alike(sets, tmp_path):
+    run = trainer(tmp_path, sets, replace(OPTIONS, input_noise=0.5))
+    seen: list[torch.Tensor] = []
+
+    def objective(logits, labels, index, inputs):
+        clean = sets[0].batch(index)[0]
+        noise = (inputs - clean) / sets[0].statistics()[1]
+        assert 0.45 < float(noise.std()) < 0.55 and all(not torch.equal(noise, other) for other in seen)
+        seen.append(noise)
+        assert torch.equal(inputs, given[-1])
+        return hard_labels(logits, labels, index, inputs)
+
+    given: list[torch.Tensor] = []
+    run.objective = objective
+    run.weights.computing.register_forward_pre_hook(lambda model, inputs: given.append(inputs[0]))
+    for _ in range(3):
+        run._train_step()
+    assert len(seen) == 3
+
+
 def test_the_best_epoch_is_kept(sets, tmp_path):
     options = replace(OPTIONS, epochs=8, learning_rate=0.6, clip=0.0, dropout=0.0, select="best_dev")  # unsteady
     run = trainer(tmp_path, sets, options)
@@ -175,7 +217,7 @@ def test_features_that_are_not_finite_stop_training_with_a_diagnosis(tmp_path):
     options = replace(OPTIONS, batch_size=len(train) // 4, checkpoint_steps=1)
     run = Trainer(tmp_path / "model", model, train, None, hard_labels, options)
     match = (
-        r"model: training diverged at step \d+ \(found loss nan, gradient norm nan, learning rate 0.0\d+, "
+        r"model: training diverged at step \d+ \(found loss \S+, gradient norm nan, learning rate 0.0\d+, "
         r"inputs that are not finite, in u7\); mend these features; the last checkpoint is kept"
     )
     with pytest.raises(Refusal, match=match):
@@ -249,6 +291,11 @@ def test_unknown_values_are_refused(sets, tmp_path, name, value, match):
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ValueError, match=r"dropout and input_dropout lie in|are at least 1"):
         TrainOptions(**bad)
+
+
+def test_noise_below_zero_is_refused():
+    with pytest.raises(ValueError, match="input_noise, a standard deviation, is at least 0"):
+        TrainOptions(input_noise=-0.1)
 
 
 RUN = """

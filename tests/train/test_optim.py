@@ -31,7 +31,7 @@ def train_ours(model: Dnn, name: str, clip: float = 0.0, max_norm: float = 0.0, 
     optimizer = optim.optimizer(name, weights, 0.9, clip, max_norm)
     for step in range(steps):
         loss_of(weights.computing, step).backward()
-        optimizer.step(0.05, float(weights.take_gradient()))
+        optimizer.step(0.05, weights.take_gradient())
 
 
 def train_torchs(model: Dnn, make: Callable[..., torch.optim.Optimizer], clip: float = 0.0, steps: int = 12) -> None:
@@ -90,7 +90,7 @@ def test_the_computing_copy_follows_the_weights(max_norm: float):
     optimizer = optim.optimizer("sgd", weights, 0.9, 5.0, max_norm)
     before = copy.deepcopy(weights.computing)
     loss_of(lambda x: weights.computing(x).float(), 0).backward()  # type: ignore[arg-type]
-    optimizer.step(0.1, float(weights.take_gradient()))
+    optimizer.step(0.1, weights.take_gradient())
     for master, copied, old in zip(
         model.parameters(), weights.computing.parameters(), before.parameters(), strict=True
     ):
