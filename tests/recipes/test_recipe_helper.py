@@ -32,6 +32,11 @@ finish
 """
 
 
+def heed_interrupts() -> None:
+    """A check that was started in the background has SIGINT ignored, and a shell cannot trap what it inherits so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Toy:
     """A checkout with one recipe, and an active environment whose python says that kdasr is this checkout."""
 
@@ -67,6 +72,7 @@ class Toy:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
