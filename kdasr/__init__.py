@@ -3,4 +3,8 @@
 Method: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
 """
 
+from kdasr import processor
+
 __version__ = "0.1.0"
+
+processor.choose_matrix_products()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 import torch
 
+from kdasr import processor
 from kdasr.refusal import unknown_name
 
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -27,9 +27,7 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return processor.has("avx512_bf16") or processor.has("amx_bf16")
 
 
 def compute_device(device: str) -> torch.device:
