@@ -22,11 +22,8 @@ if stage 0 "Corpus: manifests of train, dev (a part of the 31) and test"; then
 fi
 
 if stage 1 "Features: filterbanks for the DNN, cepstra for the GMM"; then
-  for set in train dev test; do
-    for type in fbank mfcc; do
-      kdasr features "$data/$type/$set" --type "$type" --cuts "$data/manifests/$set" "${parallel[@]}"
-    done
-  done
+  kdasr --for set=train,dev,test --for type=fbank,mfcc features "$data/{type}/{set}" --type {type} \
+    --cuts "$data/manifests/{set}" "${parallel[@]}"
 fi
 
 if stage 2 "Language: lexicon, topology, n-gram of the training transcripts"; then
@@ -40,10 +37,8 @@ if stage 3 "Monophone GMM from a flat start, and its decoding graph"; then
 fi
 
 if stage 4 "Alignments: a transition id for every frame"; then
-  for set in train dev test; do
-    kdasr align "$exp/ali/$set" --model "$exp/mono" --features "$data/mfcc/$set" \
-      --cuts "$data/manifests/$set" --lang "$data/lang" "${parallel[@]}"
-  done
+  kdasr --for set=train,dev,test align "$exp/ali/{set}" --model "$exp/mono" --features "$data/mfcc/{set}" \
+    --cuts "$data/manifests/{set}" --lang "$data/lang" "${parallel[@]}"
 fi
 
 if stage 5 "Ensemble: members that differ by seed alone (the first is the baseline)"; then
@@ -60,27 +55,22 @@ if stage 7 "Distillation: one net of the members' size"; then
 fi
 
 if stage 8 "Frame accuracy of members, ensemble and student"; then
-  for set in dev test; do
-    for system in members "student/student-$student_seed"; do
-      kdasr accuracy "$exp/accuracy/$set/${system%%/*}" --features "$data/fbank/$set" --ali "$exp/ali/$set" \
-        --model "$exp/$system" "${settings[@]}"
-    done
-  done
+  labelled=(--features "$data/fbank/{set}" --ali "$exp/ali/{set}" "${settings[@]}")
+  kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/members" "${labelled[@]}" --model "$exp/members"
+  kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/student" "${labelled[@]}" \
+    --model "$exp/student/student-$student_seed"
 fi
 
 if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
-  for set in dev test; do
-    kdasr decode "$exp/decode/$set/gmm" --gmm "$exp/mono" --features "$data/mfcc/$set" \
-      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
-    kdasr decode "$exp/decode/$set/members" --each --model "$exp/members" --features "$data/fbank/$set" \
-      --graph "$exp/graph" --lang "$data/lang" "${parallel[@]}"
-    kdasr decode "$exp/decode/$set/student" --model "$exp/student/student-$student_seed" --features "$data/fbank/$set" \
-      --graph "$exp/graph" --lang "$data/lang" "${settings[@]}"
-  done
-  for system in gmm student; do
-    kdasr score "$exp/score/$system" --dev "$exp/decode/dev/$system" --test "$exp/decode/test/$system" \
-      "${scored[@]}" "${settings[@]}"
-  done
+  searched=(--graph "$exp/graph" --lang "$data/lang")
+  kdasr --for set=dev,test decode "$exp/decode/{set}/gmm" --features "$data/mfcc/{set}" "${searched[@]}" \
+    --gmm "$exp/mono" "${settings[@]}"
+  kdasr --for set=dev,test decode "$exp/decode/{set}/members" --features "$data/fbank/{set}" "${searched[@]}" \
+    --model "$exp/members" --each "${parallel[@]}"
+  kdasr --for set=dev,test decode "$exp/decode/{set}/student" --features "$data/fbank/{set}" "${searched[@]}" \
+    --model "$exp/student/student-$student_seed" "${settings[@]}"
+  kdasr --for system=gmm,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
+    --test "$exp/decode/test/{system}" "${scored[@]}" "${settings[@]}"
   kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" \
     "${scored[@]}" "${settings[@]}"
 fi

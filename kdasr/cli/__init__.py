@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
-from typing import Any
 
 import click
 
+from kdasr.cli import repeat
 from kdasr.refusal import Refusal, unknown_name
 
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
@@ -53,14 +53,23 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kdasr")
-def cli() -> None:
+@click.option(
+    repeat.FLAG,
+    "repeats",
+    multiple=True,
+    metavar="NAME=A,B",
+    help="Call the verb for each value, in place of {NAME} in what follows; repeatable, before the verb.",
+)
+def cli(repeats: tuple[str, ...]) -> None:
     """Speech recognition by distillation, stage by stage. Exit status: 0 done, 1 refused, 2 wrong usage."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every refusal is one line on stderr and exit status 1."""
     try:
-        return cli.main(args=arguments, prog_name="kdasr")
+        for call in repeat.calls(sys.argv[1:] if arguments is None else arguments):
+            _call(call)
+        return
     except Refusal as refusal:
         print(f"kdasr: {refusal}", file=sys.stderr)
     except OSError as error:
@@ -71,3 +80,12 @@ def main(arguments: list[str] | None = None) -> Any:
             file=sys.stderr,
         )
     sys.exit(1)
+
+
+def _call(arguments: list[str]) -> None:
+    """One verb; ends the process unless it succeeded."""
+    try:
+        cli.main(args=arguments, prog_name="kdasr")
+    except SystemExit as end:
+        if end.code:
+            raise
