@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle  # between our own processes only; never from a file
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -46,6 +47,29 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
                 future.cancel()
             raise
         return [pickle.loads(future.result()) for future in futures]
+
+
+def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Applies `job` to each item in threads of this process; results come in the order of the items.
+
+    For jobs that are torch's work nearly all the time, whose threads they share out: each item has one. Threads within
+    a product wait for each other at its end, and a core that others use too holds up all; these wait for nothing. At
+    most two items a thread are under way, so any number may be streamed through.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            under_way: deque[Future[R]] = deque()
+            for item in items:
+                under_way.append(pool.submit(job, item))
+                if len(under_way) == 2 * threads:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+    finally:
+        torch.set_num_threads(threads)  # a thread's setting reaches MKL as a whole
 
 
 def _call_packed(call: bytes) -> bytes:

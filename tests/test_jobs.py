@@ -73,3 +73,34 @@ def test_a_state_that_cannot_be_made_ends_the_processes():
     with pytest.raises(Refusal, match="below 0 .found -1"):
         jobs.Workers(Counter, [-1], 1)
     assert multiprocessing.active_children() == []
+
+
+def test_threads_keep_the_order_and_share_out_torchs_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        results = list(jobs.in_threads(pid_and_threads, range(7)))
+        assert results == [(os.getpid(), 1)] * 7 and torch.get_num_threads() == 3
+        assert list(jobs.in_threads(square, iter([3, 1, 2]))) == [9, 1, 4]
+        assert list(jobs.in_threads(square, [])) == []
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_take_items_as_their_results_are_taken():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = jobs.in_threads(square, items())
+    assert next(results) == 0 and len(taken) == 2 * torch.get_num_threads()
+
+
+def test_a_refusal_in_a_thread_comes_through():
+    results = jobs.in_threads(fail_at_two, range(5))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(Refusal, match="^part 2: bad part; mend it$"):
+        next(results)

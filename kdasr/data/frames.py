@@ -75,7 +75,6 @@ class FrameExamples(Examples):
         self.parts = self._match()
         self._pdfs = self._read_pdfs()
         self._rows = RowMap(self.parts, features.by_id, str(features.folder))
-        self._windows: Tensor | None = None
 
     def _match(self) -> list[Utterance]:
         parts, begin = [], 0
@@ -131,12 +130,14 @@ class FrameExamples(Examples):
 
     def _gather(self, index: Tensor) -> Tensor:
         """From memory: utterances lie padded one after the other, so a window is one contiguous stretch."""
-        if self._windows is None:
-            left, right = self.options.left, self.options.right
-            padded = [_padded(_tensor(self.features.frames(part.id)), left, right) for part in self.parts]
-            self._windows = _strided(torch.cat(padded), self.width).flatten(1)
         rows = index + self._rows.part(index) * (self.width - 1)
         return self._windows.index_select(0, rows).view(len(index), *self.input_shape).float()
+
+    @cached_property
+    def _windows(self) -> Tensor:
+        left, right = self.options.left, self.options.right
+        padded = [_padded(_tensor(self.features.frames(part.id)), left, right) for part in self.parts]
+        return _strided(torch.cat(padded), self.width).flatten(1)
 
     def _read(self, index: Tensor) -> Tensor:
         """From disk, for tables larger than the memory granted."""

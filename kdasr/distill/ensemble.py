@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdasr import io, models
+from kdasr import io, jobs, models
 from kdasr.data.examples import Examples
 from kdasr.data.frames import windows
 from kdasr.models import Model
@@ -201,10 +201,14 @@ def score(ensemble: Ensemble, examples: Examples) -> tuple[Score, list[Score]]:
             ensemble.names[0],
             do,
         )
+
+    def predicted(batch: tuple[Tensor, Tensor]) -> tuple[list[Tensor], Tensor]:
+        logits = ensemble.logits(batch[0])
+        return [combine(logits, 1.0, ensemble.mean), *logits], batch[1]
+
     tallies = [Tally(examples.background) for _ in range(1 + len(ensemble))]
-    for x, y in in_order(examples, ensemble.device):
-        logits = ensemble.logits(x)
-        for tally, values in zip(tallies, [combine(logits, 1.0, ensemble.mean), *logits], strict=True):
+    for each_logits, y in jobs.in_threads(predicted, in_order(examples, ensemble.device)):
+        for tally, values in zip(tallies, each_logits, strict=True):
             tally.add(values, y)
     together, *each = [tally.score() for tally in tallies]
     return together, each

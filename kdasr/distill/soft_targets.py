@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdasr import io, log
+from kdasr import io, jobs, log
 from kdasr.data.examples import Examples, RowMap
-from kdasr.data.table import FrameTable, FrameTableWriter
+from kdasr.data.table import FrameTable, FrameTableWriter, Utterance
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions, distillation_loss
 from kdasr.refusal import Refusal
@@ -133,11 +133,15 @@ def make(folder: Path, ensemble: Ensemble, examples: Examples, temperature: floa
         The folder's info.
     """
     LiveTargets(ensemble, temperature, examples)  # refuses teachers of another labelling
-    writer = FrameTableWriter(folder)
-    for part in log.progress(examples.parts, str(folder)):
+
+    def rows(part: Utterance) -> np.ndarray:
         index = torch.arange(part.begin, part.begin + part.num_frames)
-        rows = torch.cat([_rows(ensemble, examples.batch(some)[0], temperature) for some in index.split(BATCH)])
-        writer.add(part.id, part.speaker, rows.numpy())
+        found = [_rows(ensemble, examples.batch(some)[0], temperature) for some in index.split(BATCH)]
+        return torch.cat(found).numpy()
+
+    writer, parts = FrameTableWriter(folder), examples.parts
+    for part, found in zip(log.progress(parts, str(folder)), jobs.in_threads(rows, parts), strict=True):
+        writer.add(part.id, part.speaker, found)
     num_utterances = writer.close()
     return io.finish(
         folder,
