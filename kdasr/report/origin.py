@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kdasr import log
 from kdasr.refusal import Refusal
+from kdasr.report.files import RATE
 from kdasr.report.run import Run
 from kdasr.report.tables import spread, table
 
@@ -48,24 +48,24 @@ def expect_alike(runs: Sequence[Run]) -> None:
             sizes = [each.infos[place].get("num_frames") for each in (runs[0], run)]
             if place.startswith(("accuracy/", "ali/")) and sizes[0] != sizes[1]:
                 what, do = f"{place} has another number of frames", "report runs of different data apart"
-                raise Refusal(what, where=run.folder, expected=sizes[0], found=sizes[1], do=do)
+                raise Refusal(what, where=run.files.where, expected=sizes[0], found=sizes[1], do=do)
 
 
 def _expect_own_models(before: Run, run: Run) -> None:
     known = {info["fingerprint"]: place for place, info in before.infos.items() if "seed" in info}
     for place, info in run.infos.items():
         if "seed" in info and info["fingerprint"] in known:
-            found = f"the same model as {before.folder / known[info['fingerprint']]}"
+            found = f"the same model as {before.files.where / known[info['fingerprint']]}"
             do = "name runs of other --seeds, each once"
-            raise Refusal("a model of two runs", where=run.folder / place, found=found, do=do)
+            raise Refusal("a model of two runs", where=run.files.where / place, found=found, do=do)
 
 
 def _different(first: Run, run: Run, verb: str, one: set[Settings], other: set[Settings]) -> Refusal:
     texts = [{text for made in found for text in made} for found in (one, other)]
     expected, found = (", ".join(sorted(mine - theirs)) for mine, theirs in (texts, texts[::-1]))
-    what = f"`kdasr {verb}` had other settings than in {first.folder}"
+    what = f"`kdasr {verb}` had other settings than in {first.files.where}"
     do = "a mean is over seeds; report runs of other settings apart"
-    return Refusal(what, where=run.folder, expected=expected, found=found, do=do)
+    return Refusal(what, where=run.files.where, expected=expected, found=found, do=do)
 
 
 def settings_table(runs: Sequence[Run]) -> str:
@@ -144,9 +144,7 @@ def _times(run: Run) -> dict[tuple[str, str], list[tuple[float, float]]]:
 def training_seconds(run: Run, place: str, info: Mapping[str, Any]) -> float | None:
     """Time of the training steps, from the rates in `metrics.jsonl`; dev scoring is not in it."""
     options = next(options for name, options in info["options"].items() if name in ("train", "student"))
-    lines = [line for line in log.read_metrics(run.folder / place / "metrics.jsonl") if "frames_per_second" in line]
-    if not lines:
+    speeds = [line[RATE] for line in run.files.metrics.get(place, ()) if RATE in line]
+    if not speeds:
         return None
-    frames = options["batch_size"] * options["log_steps"]
-    slowness = sum(frames / line["frames_per_second"] for line in lines)
-    return slowness * info["steps"] / (len(lines) * options["log_steps"])
+    return float(options["batch_size"] * info["steps"] * sum(1 / speed for speed in speeds) / len(speeds))

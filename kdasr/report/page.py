@@ -66,7 +66,10 @@ def _kaldi(runs: Sequence[Run]) -> str:
 
 def _grids(runs: Sequence[Run]) -> str:
     return "\n".join(
-        f"`{run.name}/{name}`:\n\n{tables.grid_table(rows)}" for run in runs for name, rows in run.grids.items() if rows
+        f"`{run.name}/{name}`:\n\n{tables.grid_table(rows)}"
+        for run in runs
+        for name, rows in run.files.grids.items()
+        if rows
     )
 
 

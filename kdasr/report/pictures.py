@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr import io, log
+from kdasr import io
 from kdasr.report.run import Run
 
 PARTS = {"members": ("tab:gray", "members"), "student": ("tab:red", "distilled student")}  # folder: colour, name
@@ -18,9 +18,9 @@ def curves(runs: Sequence[Run]) -> list[tuple[str, list[dict[str, Any]]]]:
     found = []
     for run in runs:
         for part in PARTS:
-            for path in sorted((run.folder / part).glob("*/metrics.jsonl")):
-                lines = [line for line in log.read_metrics(path) if "dev_accuracy" in line]
-                found += [(part, lines)] if lines else []
+            for place in sorted(run.files.metrics):
+                lines = [line for line in run.files.metrics[place] if "dev_accuracy" in line]
+                found += [(part, lines)] if lines and place.startswith(f"{part}/") else []
     return found
 
 

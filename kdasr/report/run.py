@@ -10,6 +10,7 @@ from typing import Any
 
 from kdasr import io
 from kdasr.refusal import Refusal
+from kdasr.report.files import WORDS, RunFiles, read_files
 from kdasr.train.accuracy import Score
 
 SETS = ("dev", "test")
@@ -69,55 +70,51 @@ class Run:
     """One run of a recipe.
 
     Attributes:
-        folder: EXP of the recipe.
+        files: of EXP, the recipe's folder of models and results.
         systems: kind (gmm, members, ensemble, student) -> the systems of that kind that have scores.
         kaldi: language model -> set -> word error rate of the GMM of all training data.
-        grids: folder -> rows of its `results.json`.
-        infos: finished folder, relative to `folder` -> its info.
         missing: folders without results -> the verb that makes them.
     """
 
-    folder: Path
+    files: RunFiles
     systems: Mapping[str, list[System]]
     kaldi: Mapping[str, Mapping[str, WordRate]]
-    grids: Mapping[str, list[dict[str, Any]]]
-    infos: Mapping[str, dict[str, Any]]
     missing: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """The folder's own name; reports name no place of one machine."""
-        return self.folder.resolve().name
+        """The run's name in reports."""
+        return self.files.name
+
+    @property
+    def infos(self) -> Mapping[str, dict[str, Any]]:
+        """Finished folder, relative to the run's -> its info."""
+        return self.files.infos
 
 
-def read_run(folder: str | Path) -> Run:
-    """Reads the folders of a run.
+def read_run(where: str | Path) -> Run:
+    """Reads a run, from its folder or from the file that it was kept in.
 
     Raises:
         Refusal: there is nothing to report, or scores are of other models than those that lie beside them.
     """
-    folder = Path(folder)
-    if not any((folder / part).is_dir() for part in PARTS):
+    files = read_files(where)
+    if not any(files.holds(part) for part in PARTS):
         raise Refusal(
             "nothing to report",
-            where=folder,
-            expected=f"folders {', '.join(PARTS[:3])} of a recipe run",
-            found="none of them" if folder.is_dir() else "no such folder",
+            where=where,
+            expected=f"folders {', '.join(PARTS[:3])} of a recipe run, or a file that `kdasr report --keep` made",
+            found="none of them" if Path(where).exists() else "no such folder",
             do="run the recipe, or name its folder of models and results",
         )
-    infos = {
-        path.parent.relative_to(folder).as_posix(): io.read_json(path)
-        for path in sorted(folder.rglob(io.INFO))
-        if path.parent != folder
-    }
-    return _Reader(folder, infos).run()
+    return _Reader(files).run()
 
 
 class _Reader:
     """Collects what `read_run` returns."""
 
-    def __init__(self, folder: Path, infos: dict[str, dict[str, Any]]) -> None:
-        self.folder, self.infos = folder, infos
+    def __init__(self, files: RunFiles) -> None:
+        self.files, self.infos = files, files.infos
         self.missing: dict[str, str] = {}
 
     def run(self) -> Run:
@@ -129,15 +126,16 @@ class _Reader:
             STUDENT: [self._student(models["student"])],
         }
         scored = {kind: [system for system in found if system.scored] for kind, found in systems.items()}
-        grids = {path.parent.name: io.read_json(path) for path in sorted(self.folder.glob("grid*/results.json"))}
-        return Run(self.folder, scored, self._kaldi(), grids, self.infos, self.missing)
+        return Run(self.files, scored, self._kaldi(), self.missing)
 
     def _models(self, part: str, verb: str) -> dict[str, dict[str, Any]]:
         """Finished models below a folder, by name, in the order of their numbers."""
         found = {
             place.split("/")[1]: info for place, info in self.infos.items() if re.fullmatch(rf"{part}/[^/]+", place)
         }
-        begun = {path.parent.name for path in (self.folder / part).glob(f"*/{io.MAKING}")} - set(found)
+        begun = {place.split("/")[1] for place in self.files.begun if re.fullmatch(rf"{part}/[^/]+", place)} - set(
+            found
+        )
         for place in [f"{part}/{name}" for name in sorted(begun)] or ([] if found else [part]):
             self.missing[place] = verb
         return dict(sorted(found.items(), key=lambda item: _number(item[0])))
@@ -183,7 +181,7 @@ class _Reader:
         if present and not _model_prints(info) <= present:
             raise Refusal(
                 "the scores are of other models than those beside them",
-                where=self.folder / place,
+                where=self.files.where / place,
                 expected=", ".join(sorted(present)),
                 found=", ".join(sorted(_model_prints(info))),
                 do="run the stage with `kdasr accuracy` again, with --overwrite",
@@ -204,15 +202,19 @@ class _Reader:
                     f"the decoded {set_name} set of the scores",
                     decoded["fingerprint"],
                     info["inputs"].get(set_name),
-                    self.folder / place,
+                    self.files.where / place,
                     "run the stage with `kdasr score` again, with --overwrite",
                 )
         names = [entry.name for entry in fields(WordRate)]
-        record = io.read_json(self.folder / place / "wer.json")
+        record = self.files.words.get(place)
+        if record is None:
+            raise Refusal(
+                "no word error rates", where=self.files.where / place / WORDS, do="score again with --overwrite"
+            )
         return {key: WordRate(**{name: value[name] for name in names}) for key, value in record.items()}
 
     def _kaldi(self) -> dict[str, dict[str, WordRate]]:
-        if not (self.folder / "all").is_dir():
+        if not self.files.holds("all"):
             return {}
         places = sorted(place for place in self.infos if re.fullmatch(r"all/score/[^/]+", place))
         if not places:

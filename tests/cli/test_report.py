@@ -1,5 +1,7 @@
 """`kdasr report`: one line an event, files where they were named, nothing written by a refusal."""
 
+import shutil
+
 import pytest
 
 from kdasr import cli
@@ -41,3 +43,18 @@ def test_a_refusal_is_one_line_and_writes_nothing(exp, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("kdasr: ") and error.count("\n") == 1 and "no place for the report" in error
     assert not (tmp_path / "results.md").exists()
+
+
+def test_a_kept_run_is_reported_without_its_folders(exp, tmp_path):
+    first, second, kept = tmp_path / "first.md", tmp_path / "second.md", tmp_path / "results" / "exp.json"
+    assert kdasr("report", first, "--exp", exp, "--keep", kept) == 0
+    shutil.rmtree(exp)
+    assert kdasr("report", second, "--exp", kept) == 0
+    assert second.read_text() == first.read_text()
+
+
+def test_one_run_is_kept_in_a_file(exp, tmp_path, capsys):
+    other = runs.write_run(tmp_path / "other", (2, 3), 0.01)
+    assert kdasr("report", tmp_path / "r.md", "--exp", exp, "--exp", other, "--keep", tmp_path / "both.json") == 1
+    assert "both.json: one run is kept in a file (expected one --exp, found 2)" in capsys.readouterr().err
+    assert not (tmp_path / "both.json").exists() and not (tmp_path / "r.md").exists()

@@ -1,0 +1,110 @@
+"""What a report reads of a recipe run: the small files of its folders, or the one file that they were kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdasr import io, log
+from kdasr.refusal import Refusal
+
+WORDS, GRID, METRICS = "wer.json", "results.json", "metrics.jsonl"
+RATE = "frames_per_second"
+LONG = ("pdf_names", "silence_pdfs")  # of an info, as long as the number of states; no report shows them
+
+
+class RunFiles:
+    """The files of one run by their place in it, such as `members/member-0/metrics.jsonl`.
+
+    Args:
+        where: the run's folder, or the file that it was kept in.
+        records: place -> content.
+    """
+
+    def __init__(self, where: Path, records: Mapping[str, Any]) -> None:
+        self.where, self.records = where, records
+        self.infos: dict[str, dict[str, Any]] = self._of(io.INFO)
+        self.grids: dict[str, list[dict[str, Any]]] = self._of(GRID)
+        self.words: dict[str, dict[str, Any]] = self._of(WORDS)
+        self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
+        self.begun = set(self._of(io.MAKING))
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, or the kept file's; reports name no place of one machine."""
+        return self.where.stem if self.where.is_file() else self.where.resolve().name
+
+    def holds(self, part: str) -> bool:
+        """Whether anything lies below a folder of the run."""
+        return any(place.startswith(f"{part}/") for place in self.records)
+
+    def _of(self, name: str) -> dict[str, Any]:
+        """Folder -> content of its file of that name."""
+        return {
+            place.rpartition("/")[0]: content
+            for place, content in self.records.items()
+            if place.rpartition("/")[2] == name
+        }
+
+
+def read_files(where: str | Path) -> RunFiles:
+    """The files of a run's folder, or of the file that `keep` made of one.
+
+    Raises:
+        Refusal: a file is damaged, or is no kept run.
+    """
+    where = Path(where)
+    if where.is_file():
+        records = io.read_json(where)
+        if not isinstance(records, dict) or not all(place.endswith((".json", ".jsonl")) for place in records):
+            raise Refusal("not a kept run", where=where, expected="a file that `kdasr report --keep` made")
+        return RunFiles(where, records)
+    paths = [path for path in sorted(where.rglob("*.json*")) if path.parent != where and _is_read(path)]
+    return RunFiles(where, {path.relative_to(where).as_posix(): _content(path) for path in paths})
+
+
+def _is_read(path: Path) -> bool:
+    return path.name in (io.INFO, io.MAKING, WORDS, METRICS) or (
+        path.name == GRID and path.parent.name.startswith("grid")
+    )
+
+
+def _content(path: Path) -> Any:
+    return log.read_metrics(path) if path.name == METRICS else io.read_json(path)
+
+
+def keep(files: RunFiles, out: str | Path) -> None:
+    """Writes the files of a run into one, a line each, to be committed and reported again without the run's models.
+
+    Training lines are reduced to their mean speed, places on this machine to places in the run.
+
+    Args:
+        files: of the run.
+        out: a JSON file.
+
+    Raises:
+        Refusal: `out` exists and is no kept run, or the run itself.
+    """
+    out = Path(out)
+    if out.suffix != ".json":
+        raise Refusal("not a name for a kept run", where=out, expected="FILE.json")
+    if out.exists():
+        read_files(out)  # refuses another file
+    here = f"{files.where.resolve()}/"
+    lines = [
+        f"{json.dumps(place)}: {json.dumps(_short(place, content), ensure_ascii=False).replace(here, '')}"
+        for place, content in files.records.items()
+    ]
+    io.write_text(out, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _short(place: str, content: Any) -> Any:
+    if place.endswith(f"/{METRICS}"):
+        speeds = [line[RATE] for line in content if RATE in line]
+        mean = [{RATE: len(speeds) / sum(1 / speed for speed in speeds)}] if speeds else []  # of equally many frames
+        return [*mean, *(line for line in content if RATE not in line)]
+    return (
+        {name: value for name, value in content.items() if name not in LONG} if isinstance(content, dict) else content
+    )
