@@ -68,8 +68,9 @@ def speak(text: str, manner: Manner) -> tuple[np.ndarray, int]:
     library, data = paths()
     if not (data / "voices" / "!v" / manner.variant).exists():
         raise Refusal(f"no voice variant {manner.variant!r}", where=data)
+    callback = Callback(take)  # lives as long as the library may call it: ctypes keeps no reference
     with _loaded(library) as espeak:
-        rate = _start(espeak, data, Callback(take), manner)
+        rate = _start(espeak, data, callback, manner)
         content = text.encode()
         espeak.espeak_Synth(content, ctypes.c_size_t(len(content) + 1), 0, BY_CHARACTER, 0, UTF8, None, None)
         espeak.espeak_Synchronize()

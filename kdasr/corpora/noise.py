@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfftfreq
 
 TALKERS = 6  # of babble
 ACTIVE_DB = 30.0  # frames this far below the loudest are pauses and do not count as signal
@@ -61,5 +62,6 @@ def active_power(speech: np.ndarray, rate: int) -> float:
 def _shaped(
     length: int, rate: int, generator: np.random.Generator, gain: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    spectrum = np.fft.rfft(generator.standard_normal(length))
-    return np.fft.irfft(spectrum * gain(np.fft.rfftfreq(length, 1 / rate)), length)
+    size = next_fast_len(length, real=True)
+    real, imaginary = generator.standard_normal((2, size // 2 + 1))
+    return np.asarray(irfft((real + 1j * imaginary) * gain(rfftfreq(size, 1 / rate)), size)[:length])

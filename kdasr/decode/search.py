@@ -42,7 +42,7 @@ class DecodeOptions:
     min_active: int = 30
     max_active: int = 7000
     batch_frames: int = 20000
-    lm_weights: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+    lm_weights: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
     penalties: tuple[float, ...] = (0.0, 0.5, 1.0)
     prior: str = "counts"
     prior_floor: float = 0.01
@@ -91,10 +91,12 @@ class Searcher:
             *([word] for word in range(1, num_words + 1)),
             *map(list, graph.word_sequences),
         ]
-        self._lengths = torch.tensor([len(sequence) for sequence in self._sequences])
+        self._lengths = torch.tensor([float(len(sequence)) for sequence in self._sequences])
 
     def lattices(self, log_likelihoods: Sequence[torch.Tensor]) -> Any:
         """The lattices of utterances; an arc's score is the scaled acoustic score and the graph's.
+
+        An arc also tells its parts: `acoustic_scores` (not scaled), `graph_scores`, and `num_words`, how many it adds.
 
         Args:
             log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first.
@@ -114,7 +116,10 @@ class Searcher:
         options = self.options
         dense = fsa.dense([torch.mul(matrix, options.acoustic_scale) for matrix in log_likelihoods])
         beams = (options.search_beam, options.output_beam, options.min_active, options.max_active)
-        return fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
+        lattices = fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
+        lattices.acoustic_scores = (lattices.scores - lattices.graph_scores) / options.acoustic_scale
+        lattices.num_words = self._lengths[lattices.words.long()]
+        return lattices
 
     def best_words(self, lattices: Any, weights: Weights) -> list[list[int] | None]:
         """The words of the best path of each lattice at other weights than the search's.
@@ -127,9 +132,9 @@ class Searcher:
             Word numbers of each utterance, None where no path survived.
         """
         found = lattices.scores.clone()  # k2 hands out a view
-        acoustic = (found - lattices.graph_scores) / self.options.acoustic_scale
         lm_weight, penalty = weights
-        lattices.scores = acoustic / lm_weight + lattices.graph_scores - penalty * self._lengths[lattices.words.long()]
+        scores = torch.add(lattices.graph_scores, lattices.acoustic_scores, alpha=1 / lm_weight)
+        lattices.scores = scores.sub_(lattices.num_words, alpha=penalty)
         paths = fsa.best_paths(lattices)
         lattices.scores = found
         return [
