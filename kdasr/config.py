@@ -1,4 +1,4 @@
-"""Typed options: defaults in frozen dataclasses < `--conf` YAML < `--set section.name=value`."""
+"""Typed options: defaults in frozen dataclasses < `--conf` YAML < its part that `--part` names < `--set`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kdasr.refusal import Refusal, unknown_name
 
 T = TypeVar("T")
+PARTS = "parts"
 
 
 def resolve(
@@ -22,6 +23,7 @@ def resolve(
     conf: str | Path | None = None,
     overrides: Sequence[str] = (),
     sections: Collection[str] = (),
+    part: str | None = None,
 ) -> T:
     """The options of one section, resolved and type-checked.
 
@@ -31,15 +33,19 @@ def resolve(
         conf: YAML file of sections, or None.
         overrides: `section.name=value` texts; those of other known sections are passed over.
         sections: names of all sections that may stand in `conf` and `overrides`.
+        part: one of the file's `parts`, tables of sections that win over the file's own: several models, one file.
 
     Raises:
-        Refusal: unknown section or key (with the nearest known name), or a value of the wrong type.
+        Refusal: unknown section, part or key (with the nearest known name), or a value of the wrong type.
     """
     known = {section, *sections}
     tree = OmegaConf.structured(options)
     types = {field.name: field.type for field in fields(options)}  # type: ignore[arg-type]  # a dataclass
+    if conf is None and part is not None:
+        raise Refusal("a part of no file", where=f"--part {part}", do="name the YAML file with --conf")
     if conf is not None:
-        tree = _merge(tree, _section(Path(conf), section, known), str(conf), section, types)
+        for values in _sections(Path(conf), section, known, part):
+            tree = _merge(tree, values, str(conf), section, types)
     for override in overrides:
         name, separator, value = override.partition("=")
         head, dot, key = name.partition(".")
@@ -56,7 +62,20 @@ def resolve(
     return resolved
 
 
-def _section(conf: Path, section: str, known: Collection[str]) -> dict[str, Any]:
+def _sections(conf: Path, section: str, known: Collection[str], part: str | None) -> list[dict[str, Any]]:
+    """The section of the file, then that of the chosen part."""
+    content = _read(conf)
+    parts = {str(name): inner for name, inner in _table(content.pop(PARTS, {}), PARTS, conf).items()}
+    if part is not None and part not in parts:
+        raise unknown_name("part", part, parts, f"--part of {conf}")
+    found = [_values(content, section, known, conf)]
+    for name, inner in parts.items():  # all are checked, not the chosen one alone
+        values = _values(_table(inner, f"{PARTS}.{name}", conf), section, known, conf)
+        found += [values] if name == part else []
+    return found
+
+
+def _read(conf: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(conf.read_text(encoding="utf-8")) or {}
     except (FileNotFoundError, IsADirectoryError):
@@ -70,13 +89,20 @@ def _section(conf: Path, section: str, known: Collection[str]) -> dict[str, Any]
             expected="section: {name: value}",
             found=type(content).__name__,
         )
+    return content
+
+
+def _values(content: dict[str, Any], section: str, known: Collection[str], conf: Path) -> dict[str, Any]:
     for name in content:
         if name not in known:
             raise unknown_name("section", str(name), known, conf)
-    values = content.get(section) or {}
-    if not isinstance(values, dict):
-        raise Refusal(f"section {section} is not a table", where=conf, found=values)
-    return values
+    return _table(content.get(section), f"section {section}", conf)
+
+
+def _table(values: Any, what: str, conf: Path) -> dict[str, Any]:
+    if not isinstance(values or {}, dict):
+        raise Refusal(f"{what} is not a table", where=conf, found=values)
+    return values or {}
 
 
 def _value(text: str, override: str) -> Any:

@@ -113,3 +113,35 @@ def test_an_absent_file_is_refused_an_empty_one_is_defaults(conf, tmp_path):
     for content in ("", "train:\n", "# nothing\n"):
         conf.write_text(content)
         assert resolve(conf) == Options()
+
+
+def test_a_part_of_the_file_wins_over_the_file(conf):
+    conf.write_text("train: {epochs: 20, rate: 0.5}\nparts:\n  small: {train: {epochs: 5}}\n  plain: {}\n")
+
+    def epochs_and_rate(part, *overrides):
+        options = config.resolve(Options, "train", conf, overrides, ("train", "lm"), part)
+        return options.epochs, options.rate
+
+    assert epochs_and_rate(None) == epochs_and_rate("plain") == (20, 0.5)
+    assert epochs_and_rate("small") == (5, 0.5)
+    assert epochs_and_rate("small", "train.epochs=6") == (6, 0.5)
+
+
+@pytest.mark.parametrize(
+    "text, part, line",
+    [
+        ("parts: {small: {}}", "smal", "--part of .*: unknown part 'smal'; did you mean 'small'"),
+        ("parts: {small: {tarin: {}}}", None, "unknown section 'tarin'; did you mean 'train'"),
+        ("parts: {small: 3}", None, "parts.small is not a table .found 3"),
+        ("parts: 3", None, "parts is not a table .found 3"),
+    ],
+)
+def test_bad_parts_are_refused(conf, text, part, line):
+    conf.write_text(text)
+    with pytest.raises(Refusal, match=line):
+        config.resolve(Options, "train", conf, (), ("train", "lm"), part)
+
+
+def test_a_part_wants_its_file():
+    with pytest.raises(Refusal, match="--part small: a part of no file; name the YAML file with --conf"):
+        config.resolve(Options, "train", None, (), ("train",), "small")

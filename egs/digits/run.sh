@@ -21,7 +21,7 @@ if stage 0 "Corpus: digit strings spoken in 48 training, 8 development and 10 te
 fi
 
 if stage 1 "Features: filterbanks for the DNN, cepstra for the GMM"; then
-  kdasr --for set=train,dev,test --for type=fbank,mfcc features "$data/{type}/{set}" --type {type} \
+  kdasr --for set=train,dev,test --for type=fbank,mfcc features "$data/{type}/{set}" --type "{type}" \
     --cuts "$data/manifests/{set}" "${parallel[@]}"
 fi
 
@@ -49,8 +49,8 @@ if stage 6 "Soft targets of the ensemble for every training frame"; then
 fi
 
 if stage 7 "Distillation: one net of the members' size"; then
-  kdasr distill "$exp/student/student-$student_seed" "${train[@]}" "${dev[@]}" \
-    --soft-targets "$exp/soft_targets" --seed "$student_seed" "${settings[@]}"
+  kdasr distill "$exp/student" "${train[@]}" "${dev[@]}" \
+    --soft-targets "$exp/soft_targets" --seeds "$student_seed" "${settings[@]}"
 fi
 
 if stage 8 "Frame accuracy of members, ensemble and student"; then

@@ -12,16 +12,17 @@ from kdasr.cli import repeat
 from kdasr.refusal import Refusal, unknown_name
 
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
-    "corpus": "Fetch and validate a corpus; write lhotse cuts.",
+    "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
     "lang": "Read a lexicon; write phones, words and HMM topology.",
     "lm": "Train an n-gram on transcripts, or take an ARPA file.",
     "mono": "Train monophone GMMs from a flat start.",
     "align": "Align cuts with a trained GMM: one transition id for each frame.",
     "graph": "Build a decoding graph from lexicon, n-gram and topology.",
-    "train": "Train DNN acoustic models on hard labels, one for each seed.",
-    "soft-targets": "Write an ensemble's soft targets for each frame.",
-    "distill": "Train a student on soft targets.",
+    "train": "Train DNNs on hard labels, one for each seed.",
+    "soft-targets": "Write an ensemble's soft targets for each frame or image.",
+    "distill": "Train students on soft targets, one for each seed.",
+    "bias": "Correct a student's biases of classes that its transfer set left out.",
     "grid": "Train every combination of some settings; compare them on a development set.",
     "accuracy": "Frame accuracy and cross-entropy of a model or an ensemble.",
     "decode": "Search with k2; write hypotheses for every weight and penalty.",

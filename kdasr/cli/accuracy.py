@@ -25,8 +25,7 @@ from kdasr.cli import options, sets
 @click.option("--name", default="", help="Name of the system in tables.")
 def command(
     out: Path,
-    features: str,
-    ali: str,
+    train: sets.SetNames,
     model_dirs: tuple[str, ...],
     name: str,
     settings: options.Settings,
@@ -37,7 +36,7 @@ def command(
     from kdasr.distill.ensemble import Ensemble, model_folders, score
     from kdasr.train.accuracy import Score
 
-    source, mean = sets.source(settings, features, ali), settings.section("distill").mean
+    source, mean = train.expected(settings), settings.section("distill").mean
     folders = model_folders([options.folder(model) for model in model_dirs])
     fingerprints = {f"model_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
     if io.begin(

@@ -1,4 +1,4 @@
-"""`kdasr corpus NAME OUT`: find or make a corpus, validate it, write lhotse cuts and the lexicon."""
+"""`kdasr corpus NAME OUT`: find or make a corpus, validate it, write lhotse cuts and the lexicon, or images."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ from kdasr.cli import options
 def command(
     name: str, out: Path, corpus: Path | None, num_jobs: int, settings: options.Settings, overwrite: bool
 ) -> None:
-    """Write OUT/<set>/cuts.jsonl.gz and OUT/lexicon of the corpus NAME: digits, an4 or yesno."""
+    """Write OUT/<set> of the corpus NAME: digits, an4 or yesno (cuts, and OUT/lexicon), or mnist (images)."""
     corpora.module(name)
     corpora.prepare(name, out, settings.section(name), corpus, num_jobs, overwrite)

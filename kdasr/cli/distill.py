@@ -1,8 +1,7 @@
-"""`kdasr distill OUT`: a student on soft targets."""
+"""`kdasr distill OUT`: students on soft targets."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,21 +15,23 @@ from kdasr.cli import options, sets
 @sets.training_set
 @sets.dev_set
 @sets.targets
-@click.option("--seed", type=int, help="Seed of the student; wins over student.seed.")
+@click.option(
+    "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds, as 0-4 or 0,1,2: one student each."
+)
+@options.num_jobs
 def command(
     out: Path,
-    features: str,
-    ali: str,
-    dev_features: str | None,
-    dev_ali: str | None,
+    train: sets.SetNames,
+    dev: sets.SetNames,
     soft_targets: str | None,
     teachers: tuple[str, ...],
-    seed: int | None,
+    seeds: str,
+    num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Train a student into OUT; sections `student`, `dnn`, `distill` and `frames` of the settings."""
-    from kdasr.distill.student import train_student
+    """Train OUT/student-<seed> for each seed; sections `student`, `dnn`, `distill` and `frames` or `images`."""
+    from kdasr.distill.student import train_students
 
-    job = sets.student_job(out, settings, features, ali, (dev_features, dev_ali), (soft_targets, teachers), overwrite)
-    train_student(job if seed is None else replace(job, student=replace(job.student, seed=seed)))
+    job = sets.student_job(out, settings, train, dev, (soft_targets, teachers), overwrite)
+    train_students(job, sets.seeds(seeds), num_jobs)

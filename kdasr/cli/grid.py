@@ -28,18 +28,15 @@ from kdasr.cli import options, sets
     help="Values of one setting; repeatable.",
 )
 @sets.training_set
-@click.option("--dev-features", required=True, metavar="DIR", help="Features of the development set.")
-@click.option("--dev-ali", required=True, metavar="DIR", help="Its alignment.")
+@sets.dev_set
 @sets.targets
 @options.num_jobs
 def command(
     out: Path,
     kind: str,
     vary: tuple[str, ...],
-    features: str,
-    ali: str,
-    dev_features: str,
-    dev_ali: str,
+    train: sets.SetNames,
+    dev: sets.SetNames,
     soft_targets: str | None,
     teachers: tuple[str, ...],
     num_jobs: int,
@@ -49,16 +46,17 @@ def command(
     """Train every combination of the values in a folder of its own; print dev accuracies, best first."""
     from kdasr.distill import grid
     from kdasr.distill.student import StudentJob
-    from kdasr.train.acoustic import TrainJob, threads_each
+    from kdasr.train.job import TrainJob, threads_each
 
-    cells, dev = grid.cells(vary), (dev_features, dev_ali)
+    cells = grid.cells(vary)
+    dev.expected(settings)
     work: list[TrainJob | StudentJob] = []
     for cell in cells:
-        own = options.Settings(settings.conf, (*settings.overrides, *cell.overrides))
+        own = options.Settings(settings.conf, (*settings.overrides, *cell.overrides), settings.part)
         if kind == "train":
-            work.append(sets.train_job(out / cell.name, own, features, ali, dev, overwrite))
+            work.append(sets.train_job(out / cell.name, own, train, dev, overwrite))
         else:
-            work.append(sets.student_job(out / cell.name, own, features, ali, dev, (soft_targets, teachers), overwrite))
+            work.append(sets.student_job(out / cell.name, own, train, dev, (soft_targets, teachers), overwrite))
     share = threads_each(num_jobs, len(work))
     rows = grid.run(out, cells, [replace(job, threads=share) for job in work], num_jobs)
     click.echo(grid.table(rows, [name for name, _ in cells[0].values]), nl=False)

@@ -25,11 +25,14 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "mono": "kdasr.align.monophone:MonophoneOptions",
     "align": "kdasr.align.aligner:AlignOptions",
     "graph": "kdasr.lang.decoding:GraphOptions",
+    "mnist": "kdasr.corpora.mnist:MnistOptions",
     "frames": "kdasr.data.frames:FrameOptions",
+    "images": "kdasr.data.images:ImageOptions",
     "dnn": "kdasr.models.dnn:DnnOptions",
     "train": "kdasr.train.loop:TrainOptions",
     "student": "kdasr.train.loop:TrainOptions",  # the student's own dropout, epochs, ...
     "distill": "kdasr.distill.loss:DistillOptions",
+    "bias": "kdasr.distill.bias:BiasOptions",
     "decode": "kdasr.decode.search:DecodeOptions",
     "score": "kdasr.decode.score:ScoreOptions",
 }
@@ -38,19 +41,23 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
 class Settings:
     """What `--conf` and `--set` said; a verb asks for the sections it uses."""
 
-    def __init__(self, conf: str | None, overrides: tuple[str, ...]) -> None:
-        self.conf, self.overrides = conf, overrides
+    def __init__(self, conf: str | None, overrides: tuple[str, ...], part: str | None = None) -> None:
+        self.conf, self.overrides, self.part = conf, overrides, part
 
     def section(self, name: str) -> Any:
         """The resolved dataclass of one section."""
         module, _, cls = SECTIONS[name].partition(":")
-        return config.resolve(getattr(importlib.import_module(module), cls), name, self.conf, self.overrides, SECTIONS)
+        options = getattr(importlib.import_module(module), cls)
+        return config.resolve(options, name, self.conf, self.overrides, SECTIONS, self.part)
 
 
 def settings(function: F) -> F:
     """Adds `--conf`, `--set` and `--overwrite`; the verb gets `settings: Settings` and `overwrite: bool`."""
 
     @click.option("--conf", type=click.Path(dir_okay=False), help="YAML file of settings, a section a noun.")
+    @click.option(
+        "--part", metavar="NAME", help="Table of sections below `parts` of the YAML file; wins over the rest."
+    )
     @click.option(
         "--set",
         "overrides",
@@ -59,8 +66,8 @@ def settings(function: F) -> F:
         help="One setting; wins over --conf.",
     )
     @click.option("--overwrite", is_flag=True, help="Make the output again if other options or inputs made it.")
-    def wrapped(conf: str | None, overrides: tuple[str, ...], **arguments: Any) -> Any:
-        return function(settings=Settings(conf, overrides), **arguments)
+    def wrapped(conf: str | None, overrides: tuple[str, ...], part: str | None, **arguments: Any) -> Any:
+        return function(settings=Settings(conf, overrides, part), **arguments)
 
     wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
     if hasattr(function, "__click_params__"):

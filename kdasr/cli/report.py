@@ -46,15 +46,14 @@ def command(out: Path, folders: tuple[Path, ...], kept: Path | None, pictures: b
     if kept and len(folders) > 1:
         raise Refusal("one run is kept in a file", where=f"--keep {kept}", expected="one --exp", found=len(folders))
     runs = [read_run(folder) for folder in folders]
-    picture = out.with_name(f"{out.stem}-curves.png")
     text = page.page(runs)
     filled = page.filled(readme, runs) if readme else ""  # refuses before anything is written
-    drawn = pictures and curves.draw(picture, runs)
     if kept:
         keep(runs[0].files, kept)
-    page.write_page(out, page.page(runs, [picture.name]) if drawn else text)
+    drawn = curves.draw_all(out, runs) if pictures else {}
+    page.write_page(out, page.page(runs, drawn) if drawn else text)
     if pictures and not drawn:
-        log.event(f"{out}: no learning curves, no model below {' '.join(map(str, folders))} was scored on dev")
+        log.event(f"{out}: nothing to draw, no model below {' '.join(map(str, folders))} was scored on dev")
     if readme:
         io.write_text(readme, filled)
     log.event(f"{out}: results of {len(runs)} run{'s' if len(runs) > 1 else ''}{f', {readme} too' if readme else ''}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,23 +14,75 @@ from kdasr.cli.options import Settings, folder
 from kdasr.refusal import Refusal
 
 if TYPE_CHECKING:
-    from kdasr.data.frames import FrameSource
+    from kdasr.data.examples import Source
     from kdasr.distill.student import StudentJob
-    from kdasr.train.acoustic import TrainJob
+    from kdasr.train.job import TrainJob
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True)
+class SetNames:
+    """The folders of one set as the command line names them: features and alignment, or images."""
+
+    prefix: str  # of the options: nothing, or dev-
+    features: str | None
+    ali: str | None
+    images: str | None
+
+    def source(self, settings: Settings) -> Source | None:
+        """The set; None if none is named.
+
+        Raises:
+            Refusal: half of a set, two sets, or a folder that is not there.
+        """
+        from kdasr.data.frames import FrameSource
+        from kdasr.data.images import ImageSource
+
+        if (self.features is None) != (self.ali is None):
+            raise Refusal("half of a set", expected=self._wanted)
+        if self.features is not None and self.images is not None:
+            raise Refusal("two sets in place of one", expected=self._wanted)
+        if self.images is not None:
+            return ImageSource(folder(self.images), settings.section("images"))
+        if self.features is not None and self.ali is not None:
+            return FrameSource(folder(self.features), folder(self.ali), settings.section("frames"))
+        return None
+
+    def expected(self, settings: Settings) -> Source:
+        """The set, which must be named."""
+        found = self.source(settings)
+        if found is None:
+            raise Refusal("no set is named", expected=self._wanted)
+        return found
+
+    @property
+    def _wanted(self) -> str:
+        return f"--{self.prefix}features and --{self.prefix}ali, or --{self.prefix}images"
+
+
 def training_set(function: F) -> F:
-    """Adds `--features` and `--ali`."""
-    function = click.option("--ali", required=True, metavar="DIR", help="Its alignment.")(function)
-    return click.option("--features", required=True, metavar="DIR", help="Features of the set.")(function)
+    """Adds `--features`, `--ali` and `--images`; the verb gets `train: SetNames`."""
+    return _named(function, "train", "", "the set")
 
 
 def dev_set(function: F) -> F:
-    """Adds `--dev-features` and `--dev-ali`."""
-    function = click.option("--dev-ali", metavar="DIR", help="Its alignment.")(function)
-    return click.option("--dev-features", metavar="DIR", help="Features of the development set.")(function)
+    """Adds `--dev-features`, `--dev-ali` and `--dev-images`; the verb gets `dev: SetNames`."""
+    return _named(function, "dev", "dev-", "the development set")
+
+
+def _named(function: F, argument: str, prefix: str, what: str) -> F:
+    names = ("features", "ali", "images")
+    helps = (f"Features of {what}.", "Its alignment.", f"Images of {what}, in place of features and alignment.")
+
+    @wraps(function)
+    def wrapped(**arguments: Any) -> Any:
+        found = [arguments.pop(f"{prefix}{name}".replace("-", "_")) for name in names]
+        return function(**{argument: SetNames(prefix, *found)}, **arguments)
+
+    for name, text in zip(reversed(names), reversed(helps), strict=True):
+        wrapped = click.option(f"--{prefix}{name}", metavar="DIR", help=text)(wrapped)
+    return wrapped  # type: ignore[return-value]
 
 
 def targets(function: F) -> F:
@@ -43,41 +97,19 @@ def targets(function: F) -> F:
     return click.option("--soft-targets", metavar="DIR", help="Stored soft targets.")(function)
 
 
-def source(settings: Settings, features: str, ali: str) -> FrameSource:
-    """A set that must exist."""
-    from kdasr.data.frames import FrameSource
-
-    return FrameSource(folder(features), folder(ali), settings.section("frames"))
-
-
-def dev_source(settings: Settings, features: str | None, ali: str | None) -> FrameSource | None:
-    """The development set, if one is named."""
-    if (features is None) != (ali is None):
-        raise Refusal("half of a development set", expected="--dev-features and --dev-ali, both or neither")
-    return source(settings, features, ali) if features is not None and ali is not None else None
-
-
-def train_job(
-    out: Path,
-    settings: Settings,
-    features: str,
-    ali: str,
-    dev: tuple[str | None, str | None],
-    overwrite: bool,
-) -> TrainJob:
+def train_job(out: Path, settings: Settings, train: SetNames, dev: SetNames, overwrite: bool) -> TrainJob:
     """One model on hard labels."""
-    from kdasr.train.acoustic import TrainJob
+    from kdasr.train.job import TrainJob
 
-    sets = source(settings, features, ali), dev_source(settings, *dev)
+    sets = train.expected(settings), dev.source(settings)
     return TrainJob(out, *sets, settings.section("train"), settings.section("dnn"), overwrite=overwrite)
 
 
 def student_job(
     out: Path,
     settings: Settings,
-    features: str,
-    ali: str,
-    dev: tuple[str | None, str | None],
+    train: SetNames,
+    dev: SetNames,
     taught_by: tuple[str | None, tuple[str, ...]],
     overwrite: bool,
 ) -> StudentJob:
@@ -85,9 +117,9 @@ def student_job(
     from kdasr.distill.student import StudentJob
 
     stored, teachers = folder(taught_by[0]) if taught_by[0] else None, tuple(map(folder, taught_by[1]))
-    train, held_out = source(settings, features, ali), dev_source(settings, *dev)
     student, dnn, distill = (settings.section(name) for name in ("student", "dnn", "distill"))
-    return StudentJob(out, train, held_out, stored, teachers, student, dnn, distill, overwrite=overwrite)
+    sets = train.expected(settings), dev.source(settings)
+    return StudentJob(out, *sets, stored, teachers, student, dnn, distill, overwrite=overwrite)
 
 
 def seeds(text: str) -> list[int]:

@@ -22,16 +22,16 @@ from kdasr.cli import options, sets
     help="Model, or folder of members; repeatable.",
 )
 def command(
-    out: Path, features: str, ali: str, teachers: tuple[str, ...], settings: options.Settings, overwrite: bool
+    out: Path, train: sets.SetNames, teachers: tuple[str, ...], settings: options.Settings, overwrite: bool
 ) -> None:
     """Write soft targets into OUT, at the temperature and by the mean of the settings' section `distill`."""
     from kdasr import io
     from kdasr.distill import soft_targets
     from kdasr.distill.ensemble import Ensemble, model_folders
 
-    source, distill = sets.source(settings, features, ali), settings.section("distill")
+    source, distill = train.expected(settings), settings.section("distill")
     folders = model_folders([options.folder(teacher) for teacher in teachers])
-    wanted = {"temperature": distill.temperature, "mean": distill.mean, "frames": source.options}
+    wanted = {"temperature": distill.temperature, "mean": distill.mean, source.section: source.options}
     fingerprints = {f"teacher_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
     if io.begin(out, io.Made("soft-targets", wanted, {**source.fingerprints(), **fingerprints}), overwrite):
         soft_targets.make(out, Ensemble.load(folders, distill.mean, device="auto"), source.open(), distill.temperature)

@@ -20,17 +20,15 @@ from kdasr.cli import options, sets
 @options.num_jobs
 def command(
     out: Path,
-    features: str,
-    ali: str,
-    dev_features: str | None,
-    dev_ali: str | None,
+    train: sets.SetNames,
+    dev: sets.SetNames,
     seeds: str,
     num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Train OUT/member-<seed> for each seed; sections `train`, `dnn` and `frames` of the settings."""
-    from kdasr.train.acoustic import train_members
+    """Train OUT/member-<seed> for each seed; sections `train`, `dnn` and `frames` or `images` of the settings."""
+    from kdasr.train.job import train_members
 
-    job = sets.train_job(out, settings, features, ali, (dev_features, dev_ali), overwrite)
+    job = sets.train_job(out, settings, train, dev, overwrite)
     train_members(job, sets.seeds(seeds), num_jobs)

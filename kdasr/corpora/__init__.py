@@ -11,6 +11,7 @@ from kdasr.refusal import unknown_name
 CORPORA = {  # name: what it is
     "digits": "Connected digits spoken by eSpeak NG in noise; needs no data.",
     "an4": "CMU AN4: spelled words, names and numbers of 84 speakers.",
+    "mnist": "MNIST: images of handwritten digits (no speech).",
     "yesno": "60 recordings of one speaker who says YES or NO eight times.",
 }
 

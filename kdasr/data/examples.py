@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class Examples(ABC):
         labelling: says what the classes mean; models and targets of another labelling are refused.
         background: classes left out of the second accuracy (silence states of speech).
         parts: the stretches in which columns are stored (utterances for speech), in the examples' order.
+        identity: names of the facts in which a stored column of these examples must agree with them.
+        movable: whether a shifted input is still one of its class, as an image's is.
     """
 
     num_classes: int
@@ -34,6 +36,8 @@ class Examples(ABC):
     labelling: str
     background: tuple[int, ...] = ()
     parts: Sequence[Utterance]
+    identity: tuple[str, ...]
+    movable: bool = False
 
     def __len__(self) -> int:
         return self.parts[-1].begin + self.parts[-1].num_frames if self.parts else 0
@@ -73,6 +77,24 @@ class Examples(ABC):
             self.parts[number].id
             for number in torch.bucketize(index.cpu().contiguous(), ends, right=True).unique().tolist()
         ]
+
+
+class Source(Protocol):
+    """Where a set's examples come from; travels to worker processes and opens there."""
+
+    @property
+    def options(self) -> Any:
+        """What shapes the examples."""
+
+    @property
+    def section(self) -> str:
+        """Section of the settings that `options` are."""
+
+    def open(self) -> Examples:
+        """The examples."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Name of each input -> its content hash."""
 
 
 class RowMap:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ class FrameExamples(Examples):
     Raises:
         Refusal: frame counts disagree, the two have no utterance in common, or the alignment is damaged.
     """
+
+    identity = ("num_pdfs", "alignment", "features", "left", "right")
 
     def __init__(self, features: FrameTable, alignment: FrameTable, options: FrameOptions | None = None) -> None:
         self.features, self.alignment, self.options = features, alignment, options or FrameOptions()
@@ -207,6 +209,7 @@ class FrameSource:
     features: Path
     alignment: Path
     options: FrameOptions = FrameOptions()
+    section: ClassVar[str] = "frames"
 
     def open(self) -> FrameExamples:
         """The examples."""

@@ -26,11 +26,11 @@ SHARED = ("labelling", "num_pdfs", "dim", "left", "right")  # facts in which all
 
 
 def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The model folders that `folders` name: themselves, or their `member-<seed>`, in the seeds' order."""
+    """The model folders that `folders` name: themselves, or their `member-<seed>` or `student-<seed>`, by seed."""
     found: list[Path] = []
     for folder in [folders] if isinstance(folders, (str, Path)) else folders:
-        members = [path for path in Path(folder).glob("member-*") if re.fullmatch(r"member-\d+", path.name)]
-        found += sorted(members, key=lambda path: int(path.name[7:])) or [Path(folder)]
+        members = [path for path in Path(folder).glob("*-*") if re.fullmatch(r"(member|student)-\d+", path.name)]
+        found += sorted(members, key=lambda path: int(path.name.rpartition("-")[2])) or [Path(folder)]
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from kdasr import io, jobs
 from kdasr.distill.student import StudentJob, train_student
 from kdasr.refusal import Refusal
-from kdasr.train.acoustic import TrainJob, train_model
+from kdasr.train.job import TrainJob, train_model
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ class SoftTargets:
             self._rows = RowMap(examples.parts, self.table.by_id, str(folder))
 
     def _check(self, examples: Examples) -> None:
-        do = "make soft targets for this alignment and these features (kdasr soft-targets)"
+        do = "make soft targets of these examples (kdasr soft-targets)"
         expected = examples.facts()
-        for fact in ("num_pdfs", "alignment", "features", "left", "right"):
+        for fact in examples.identity:
             io.expect_same(
                 f"{fact} of soft targets and examples",
                 expected.get(fact),

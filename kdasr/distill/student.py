@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdasr import io
-from kdasr.data.examples import Examples
-from kdasr.data.frames import FrameSource
+from kdasr import io, jobs
+from kdasr.data.examples import Examples, Source
 from kdasr.distill.ensemble import Ensemble, model_folders
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
-from kdasr.train.acoustic import fit, inputs
+from kdasr.train.job import fit, inputs, threads_each
 from kdasr.train.loop import TrainOptions
 
 
@@ -23,8 +23,8 @@ class StudentJob:
     """One student to train; travels to a worker process. Its targets are stored, or computed by `teachers`."""
 
     folder: Path
-    source: FrameSource
-    dev: FrameSource | None
+    source: Source
+    dev: Source | None
     soft_targets: Path | None
     teachers: tuple[Path, ...]
     student: TrainOptions
@@ -40,7 +40,7 @@ class StudentJob:
             "student": self.student,
             "dnn": self.dnn,
             "distill": self.distill,
-            "frames": self.source.options,
+            self.source.section: self.source.options,
         }
         if (self.soft_targets is None) == (not self.teachers):
             raise Refusal(
@@ -75,3 +75,22 @@ def train_student(job: StudentJob) -> dict[str, Any]:
         facts = {"temperature": job.distill.temperature}
         fit(job.folder, job.source, job.dev, job.student, job.dnn, job.objective, job.threads, **facts)
     return io.read_info(job.folder)
+
+
+def train_students(job: StudentJob, seeds: Sequence[int], num_jobs: int) -> list[dict[str, Any]]:
+    """Trains students that differ by seed alone, each in `student-<seed>` below the job's folder.
+
+    Args:
+        job: the settings of all.
+        seeds: one a student.
+        num_jobs: processes at most.
+
+    Returns:
+        The students' infos, in the order of the seeds.
+    """
+    share = job.threads or threads_each(num_jobs, len(seeds))
+    students = [
+        replace(job, folder=job.folder / f"student-{seed}", student=replace(job.student, seed=seed), threads=share)
+        for seed in seeds
+    ]
+    return jobs.run(train_student, students, num_jobs, share)

@@ -51,6 +51,10 @@ class Model(nn.Module):
         """The standard deviation that `set_normalisation` took, `input_shape`; 0 where an input never varies."""
         raise NotImplementedError
 
+    def output_bias(self) -> Tensor:
+        """What is added to each class's logit last, (S,), the weights' own tensor."""
+        raise NotImplementedError
+
     def describe(self) -> dict[str, Any]:
         """Architecture, options and dimensions, as saved beside the weights."""
         shape, options = list(self.input_shape), asdict(self.options)

@@ -66,6 +66,11 @@ class Dnn(Model):
         varies = self.scale > 0
         return torch.where(varies, 1 / self.scale, torch.zeros_like(self.scale)).view(self.input_shape)
 
+    def output_bias(self) -> Tensor:
+        """The last layer's bias, (S,)."""
+        bias: Tensor = self.linear[-1].bias
+        return bias
+
     def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Logits (B, S), in the dtype of the weights, of inputs (B, *input_shape) float32."""
         h = torch.addcmul(-self.mean * self.scale, x.flatten(1), self.scale)

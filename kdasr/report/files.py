@@ -10,7 +10,7 @@ from typing import Any
 from kdasr import io, log
 from kdasr.refusal import Refusal
 
-WORDS, GRID, METRICS = "wer.json", "results.json", "metrics.jsonl"
+WORDS, GRID, METRICS, CURVE = "wer.json", "results.json", "metrics.jsonl", "curve.json"
 RATE = "frames_per_second"
 LONG = ("pdf_names", "silence_pdfs")  # of an info, as long as the number of states; no report shows them
 
@@ -28,6 +28,7 @@ class RunFiles:
         self.infos: dict[str, dict[str, Any]] = self._of(io.INFO)
         self.grids: dict[str, list[dict[str, Any]]] = self._of(GRID)
         self.words: dict[str, dict[str, Any]] = self._of(WORDS)
+        self.curves: dict[str, dict[str, list[float]]] = self._of(CURVE)
         self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
         self.begun = set(self._of(io.MAKING))
 
@@ -66,7 +67,7 @@ def read_files(where: str | Path) -> RunFiles:
 
 
 def _is_read(path: Path) -> bool:
-    return path.name in (io.INFO, io.MAKING, WORDS, METRICS) or (
+    return path.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) or (
         path.name == GRID and path.parent.name.startswith("grid")
     )
 

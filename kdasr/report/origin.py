@@ -12,7 +12,7 @@ from kdasr.report.run import Run
 from kdasr.report.tables import spread, table
 
 Settings = tuple[str, ...]  # `train.epochs 20`, one text a setting
-VERBS = ("mono", "align", "graph", "train", "soft-targets", "distill", "accuracy", "decode", "score")
+VERBS = ("mono", "align", "graph", "train", "soft-targets", "distill", "bias", "accuracy", "decode", "score")
 SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_steps"}  # seeds have a line of their own
 
 
@@ -20,7 +20,7 @@ def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:
     """Verb -> settings -> folders that were made with them; grids are left out."""
     found: dict[str, dict[Settings, list[str]]] = {}
     for place, info in sorted(run.infos.items()):
-        if not place.startswith("grid") and info["verb"] in VERBS:
+        if not any(name.startswith("grid") for name in place.split("/")) and info["verb"] in VERBS:
             found.setdefault(info["verb"], {}).setdefault(tuple(_flat(info["options"])), []).append(place)
     return {verb: found[verb] for verb in VERBS if verb in found}
 

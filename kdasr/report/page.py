@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kdasr import io
 from kdasr.refusal import Refusal, unknown_name
-from kdasr.report import origin, tables
+from kdasr.report import origin, study, tables
 from kdasr.report.run import Run
 
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
@@ -64,12 +64,31 @@ def _kaldi(runs: Sequence[Run]) -> str:
     return f"{found}\n{note}" if found else ""
 
 
+def _images(runs: Sequence[Run]) -> str:
+    found = "\n".join(text for run in runs if (text := study.errors_table(run)))
+    note = (
+        "Errors on the 10,000 test images, counted once per seed. The paper's numbers: section 3. Minutes: training"
+        " steps alone, of one net.\n"
+    )
+    return f"{found}\n{note}" if found else ""
+
+
+def _biases(runs: Sequence[Run]) -> str:
+    return "\n".join(text for run in runs if (text := study.bias_table(run)))
+
+
+def _temperatures(runs: Sequence[Run]) -> str:
+    found = "\n".join(text for run in runs if (text := study.temperatures_table(run)))
+    note = "Errors on the 10,000 development images of students of the first 50,000.\n"
+    return f"{found}\n{note}" if found else ""
+
+
 def _grids(runs: Sequence[Run]) -> str:
     return "\n".join(
         f"`{run.name}/{name}`:\n\n{tables.grid_table(rows)}"
         for run in runs
         for name, rows in run.files.grids.items()
-        if rows
+        if rows and not study.is_sweep(name)
     )
 
 
@@ -91,6 +110,9 @@ def _settings(runs: Sequence[Run]) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[Sequence[Run]], str]]] = {
     "systems": ("Systems", _systems),
     "share": ("Share of the ensemble's gain that the student keeps", _share),
+    "images": ("Test errors on images", _images),
+    "biases": ("Transfer sets without some classes", _biases),
+    "temperatures": ("Students by temperature", _temperatures),
     "kaldi": ("GMM of all training data, for the comparison with Kaldi", _kaldi),
     "grids": ("Settings tried on dev", _grids),
     "time": ("Time", _time),
@@ -104,17 +126,17 @@ def sections(runs: Sequence[Run], level: int = 2) -> str:
     return "\n".join(f"{'#' * level} {title}\n\n{text.rstrip()}\n" for title, text in texts if text)
 
 
-def page(runs: Sequence[Run], pictures: Sequence[str] = ()) -> str:
+def page(runs: Sequence[Run], pictures: Mapping[str, str] | None = None) -> str:
     """The whole report.
 
     Args:
         runs: recipe runs that differ by seeds.
-        pictures: their file names, relative to the report.
+        pictures: file name, relative to the report -> what it shows.
     """
     origin.expect_alike(runs)
-    title = f"# Results of {', '.join(run.name for run in runs)}"
-    shown = "".join(f"\n![learning curves: dev accuracy and cross-entropy by epoch]({name})\n" for name in pictures)
-    return f"{HEAD}\n{title}\n\n{sections(runs).rstrip()}\n{shown}"
+    heading = f"# Results of {', '.join(run.name for run in runs)}"
+    shown = "".join(f"\n![{title}]({name})\n" for name, title in (pictures or {}).items())
+    return f"{HEAD}\n{heading}\n\n{sections(runs).rstrip()}\n{shown}"
 
 
 def write_page(out: str | Path, text: str) -> None:

@@ -16,6 +16,7 @@ from kdasr.train.accuracy import Score
 SETS = ("dev", "test")
 AS_KALDI = "test_as_kaldi"  # the test set at its own best weight and penalty 0; it chooses nothing
 GMM, MEMBERS, ENSEMBLE, STUDENT = "gmm", "members", "ensemble", "student"
+SPEECH = ("members", "student", "mono", "score", "all")  # a run without any of these is one of images
 PARTS = ("accuracy", "score", "all/score", "members", "student", "mono")  # any of them makes a folder a run
 
 
@@ -118,6 +119,8 @@ class _Reader:
         self.missing: dict[str, str] = {}
 
     def run(self) -> Run:
+        if not any(map(self.files.holds, SPEECH)):
+            return Run(self.files, {kind: [] for kind in (GMM, MEMBERS, ENSEMBLE, STUDENT)}, {}, {})
         models = {"members": self._models("members", "train"), "student": self._models("student", "distill")}
         systems = {
             GMM: [self._system(GMM, "score/gmm", self.infos.get("mono"))],

@@ -98,10 +98,13 @@ def parameters(system: System) -> str:
     info = system.info or {}
     if "num_gaussians" in info:
         return f"{info['num_gaussians']} Gaussians"
-    if "model" not in info:
-        return NONE
-    size = f"{_count(info['model']):,}"
-    return f"{system.name.rpartition(' ')[2]} × {size}" if system.name.startswith("ensemble") else size
+    several = "model" in info and system.name.startswith("ensemble")
+    return f"{system.name.rpartition(' ')[2]} × {size(info)}" if several else size(info)
+
+
+def size(info: Mapping[str, Any]) -> str:
+    """Number of trained weights of a model, by its info."""
+    return f"{_count(info['model']):,}" if "model" in info else NONE
 
 
 def _count(description: Mapping[str, Any]) -> int:

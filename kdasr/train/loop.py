@@ -19,7 +19,7 @@ from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
-from kdasr.train.noise import InputNoise
+from kdasr.train.noise import InputNoise, Jitter
 
 SELECTIONS = ("last", "best_dev")
 SCORED_STEPS = 4  # training accuracy is that of every fourth batch, and of the first after each report
@@ -40,6 +40,7 @@ class TrainOptions:
     dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
     input_dropout: float = 0.0  # share of inputs, 0 to 1
     input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
+    jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
@@ -54,8 +55,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        if self.input_noise < 0:
-            raise ValueError("input_noise, a standard deviation, is at least 0")
+        if min(self.input_noise, self.jitter) < 0:
+            raise ValueError("input_noise, a standard deviation, and jitter, pixels, are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
 
@@ -116,6 +117,7 @@ class Trainer:
         )
         self.dropout = Dropout(options.dropout, options.input_dropout, options.seed)
         self.noise = InputNoise(options.input_noise, self.model.deviation(), options.seed)
+        self.jitter = Jitter(options.jitter, options.seed)
         self.pool = examples.pool(options.fraction, options.seed)
         self.sampler = Sampler(self.pool, options.batch_size, options.seed)
         epoch = self.sampler.batches_per_epoch
@@ -132,6 +134,10 @@ class Trainer:
     def _check(self) -> None:
         if self.options.select not in SELECTIONS:
             raise unknown_name("selection", self.options.select, SELECTIONS, "train.select")
+        if self.options.jitter and not self.examples.movable:
+            raise Refusal("jitter is for images", where=self.folder, found=self.options.jitter, do="set jitter to 0")
+        if not len(self.pool):
+            raise Refusal("no examples to train on", where=self.folder, do="name other classes, or a larger fraction")
         wants_dev = (
             "halving"
             if self.options.schedule == "halving"
@@ -143,7 +149,7 @@ class Trainer:
             raise Refusal(
                 f"{wants_dev} wants a development set",
                 where=self.folder,
-                do="name --dev-features and --dev-ali",
+                do="name one with --dev-features and --dev-ali, or --dev-images",
             )
         if self.dev is not None:
             io.expect_same(
@@ -195,7 +201,7 @@ class Trainer:
     def _train_step(self) -> None:
         index = self.sampler.next()
         x, y = self.examples.batch(index)
-        x, y = self.noise(x.to(self.device)), y.to(self.device)
+        x, y = self.noise(self.jitter(x.to(self.device))), y.to(self.device)
         logits = self.weights.computing(x, self.dropout).float()
         loss = self.objective(logits, y, index, x)
         loss.backward()
@@ -266,6 +272,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "dropout": self.dropout.state_dict(),
             "noise": self.noise.state_dict(),
+            "jitter": self.jitter.state_dict(),
             "running": [self.lately, self.this_epoch],
             "best_accuracy": self.best_accuracy,
         }
@@ -296,6 +303,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.dropout.load_state_dict(state["dropout"])
         self.noise.load_state_dict(state["noise"])
+        self.jitter.load_state_dict(state["jitter"])
         self.lately, self.this_epoch = (Running(**running) for running in state["running"])
         log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
 

@@ -40,10 +40,10 @@ def info(folder: Path, name: str) -> dict:
 def test_the_road_from_members_to_a_scored_student(folder, capsys):
     call(folder, "train", "ens", "--seeds", "0-1")
     call(folder, "soft-targets", "soft", "--teacher", f"{folder}/ens", dev=False)
-    call(folder, "distill", "student", "--soft-targets", f"{folder}/soft", "--seed", "5")
+    call(folder, "distill", "student", "--soft-targets", f"{folder}/soft", "--seeds", "5")
     call(folder, "distill", "live", "--teacher", f"{folder}/ens/member-0", "--teacher", f"{folder}/ens/member-1")
     call(folder, "accuracy", "acc", "--model", f"{folder}/ens", "--name", "ensemble", dev=False)
-    assert info(folder, "student")["seed"] == 5 and info(folder, "live")["seed"] == 0
+    assert info(folder, "student/student-5")["seed"] == 5 and info(folder, "live/student-0")["seed"] == 0
     scored = info(folder, "acc")
     assert scored["name"] == "ensemble" and len(scored["members"]) == 2 and scored["num_frames"] > 0
     assert {"accuracy", "accuracy_without_silence", "cross_entropy"} <= set(scored) & set(scored["members"][0])
@@ -111,5 +111,5 @@ def test_refusals_are_one_line_and_exit_status_1(folder, capsys):
 
 
 def test_half_a_development_set_is_refused(folder):
-    with pytest.raises(Refusal, match="half of a development set"):
+    with pytest.raises(Refusal, match="half of a set .expected --dev-features and --dev-ali, or --dev-images"):
         call(folder, "train", "x", "--dev-features", f"{folder}/dev/feats", dev=False)

@@ -8,7 +8,7 @@ import pytest
 
 from kdasr.data.frames import FrameExamples, FrameOptions, FrameSource
 from kdasr.models.dnn import DnnOptions
-from kdasr.train.acoustic import TrainJob, train_members
+from kdasr.train.job import TrainJob, train_members
 from kdasr.train.loop import TrainOptions
 from tests.tables import write_set
 

@@ -8,9 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kdasr import io
+from tests.images import write_idx
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPORA = Path(os.environ.get("KDASR_DATA", ROOT.parent / "shared" / "data"))
@@ -54,6 +56,29 @@ def test_recipe_runs_from_a_clean_folder(recipe: str, tmp_path: Path) -> None:
         assert 0 <= word_error_rate(tmp_path, system) < 100
     table = (tmp_path / "exp" / "results.md").read_text()
     assert "nsemble" in table and re.search(r"\d+\.\d+", table)
+
+
+def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 2000), ("t10k", 500)):
+        labels = rng.integers(0, 10, count)
+        pictures = rng.integers(0, 60, (count, 28, 28))
+        for picture, label in zip(pictures, labels, strict=True):
+            picture[4 + 2 * label : 6 + 2 * label, 8:20] += 150  # a bar, the lower the larger the class
+        write_idx(tmp_path / "idx" / f"{part}-images-idx3-ubyte", pictures)
+        write_idx(tmp_path / "idx" / f"{part}-labels-idx1-ubyte", labels)
+    own = ["--corpus", str(tmp_path / "idx"), "--set", "mnist.check=false", "--temperatures", "2,20", "--widths", "20"]
+    seeds = ["--seeds", "0,1", "--num-jobs", "1"]
+    done = subprocess.run([*command("mnist", tmp_path), *own, *seeds], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+    for name in ("small", "best"):
+        assert io.read_info(tmp_path / "exp" / "accuracy" / "test" / name)["accuracy"] > 0.3  # 0.1 by chance
+    for seed in (0, 1):
+        found = io.read_info(tmp_path / "exp" / "bias" / "without_3" / str(seed))["errors"]["test"]
+        assert found["best"]["errors"] <= found["before"]["errors"]
+    table = (tmp_path / "exp" / "results.md").read_text()
+    assert "ensemble of 2 teachers" in table and "7s and 8s alone" in table and "T = 20" in table
+    assert (tmp_path / "exp" / "results-temperatures.png").exists()
 
 
 def test_a_recipe_killed_at_any_moment_ends_with_the_same_models(tmp_path: Path) -> None:

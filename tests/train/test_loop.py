@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,15 @@ import pytest
 import torch
 
 from kdasr import io, log, models
+from kdasr.data.examples import Examples
 from kdasr.data.frames import FrameExamples, FrameOptions, FrameSource
+from kdasr.data.images import ImageExamples
 from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train import checkpoint
 from kdasr.train.loop import Trainer, TrainOptions, hard_labels
+from tests import images
 from tests.tables import speech, write_alignment, write_features, write_set
 
 OPTIONS = TrainOptions(
@@ -37,10 +41,9 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[FrameExamples, Frame
     return train, dev
 
 
-def trainer(
-    folder: Path, sets: tuple[FrameExamples, FrameExamples | None], options: TrainOptions = OPTIONS, **net: int
-) -> Trainer:
+def trainer(folder: Path, sets: Sequence[Examples | None], options: TrainOptions = OPTIONS, **net: int) -> Trainer:
     train, dev = sets
+    assert train is not None
     checkpoint.seed_everything(options.seed)
     model = models.build("dnn", DnnOptions(**{"layers": 2, "width": 24, **net}), train.input_shape, train.num_classes)
     model.set_normalisation(*train.statistics())
@@ -256,9 +259,7 @@ def test_a_damaged_checkpoint_is_refused(sets, tmp_path):
 
 def test_what_wants_a_development_set_says_so(sets, tmp_path):
     for options in (replace(OPTIONS, schedule="halving"), replace(OPTIONS, select="best_dev")):
-        with pytest.raises(
-            Refusal, match="(halving|best_dev) wants a development set; name --dev-features and --dev-ali"
-        ):
+        with pytest.raises(Refusal, match="(halving|best_dev) wants a development set; name one with --dev-features"):
             trainer(tmp_path, (sets[0], None), options)
 
 
@@ -293,9 +294,24 @@ def test_impossible_options_are_refused(bad):
         TrainOptions(**bad)
 
 
-def test_noise_below_zero_is_refused():
-    with pytest.raises(ValueError, match="input_noise, a standard deviation, is at least 0"):
-        TrainOptions(input_noise=-0.1)
+@pytest.mark.parametrize("bad", [{"input_noise": -0.1}, {"jitter": -1}])
+def test_noise_and_jitter_below_zero_are_refused(bad):
+    with pytest.raises(ValueError, match="input_noise, a standard deviation, and jitter, pixels, are at least 0"):
+        TrainOptions(**bad)
+
+
+def test_jitter_is_for_images(sets, tmp_path):
+    with pytest.raises(Refusal, match="jitter is for images .found 2.; set jitter to 0"):
+        trainer(tmp_path / "model", sets, replace(OPTIONS, jitter=2))
+
+
+def test_jittered_training_resumes_bit_for_bit(tmp_path):
+    sets = [ImageExamples(images.write_set(tmp_path / name, 60, seed)) for seed, name in enumerate(("train", "dev"))]
+    options = replace(OPTIONS, jitter=1, checkpoint_steps=3)
+    undisturbed = trainer(tmp_path / "whole", sets, options)
+    model = undisturbed.run()
+    stop_after(trainer(tmp_path / "killed", sets, options), undisturbed.total_steps - 2)
+    assert same(trainer(tmp_path / "killed", sets, options).run(), model)
 
 
 RUN = """
@@ -306,7 +322,7 @@ torch.set_num_threads(1)
 from dataclasses import replace
 from kdasr.data.frames import FrameOptions, FrameSource
 from kdasr.models.dnn import DnnOptions
-from kdasr.train.acoustic import TrainJob, train_model
+from kdasr.train.job import TrainJob, train_model
 from kdasr.train.loop import TrainOptions
 folder = Path(sys.argv[1])
 source = FrameSource(folder / "train" / "feats", folder / "train" / "ali", FrameOptions(3, 2))

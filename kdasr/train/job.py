@@ -1,4 +1,4 @@
-"""One trained model, one folder: from features and alignment to weights, priors and `info.json`."""
+"""One trained model, one folder: from examples to weights, priors and `info.json`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from kdasr import io, jobs, log, models
-from kdasr.data.examples import Examples
-from kdasr.data.frames import FrameSource
+from kdasr.data.examples import Examples, Source
 from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
 from kdasr.train import checkpoint
@@ -28,8 +27,8 @@ class TrainJob:
     """One model to train on hard labels; travels to a worker process."""
 
     folder: Path
-    source: FrameSource
-    dev: FrameSource | None
+    source: Source
+    dev: Source | None
     train: TrainOptions
     dnn: DnnOptions
     threads: int = 0
@@ -40,12 +39,12 @@ class TrainJob:
         """What makes the folder."""
         return io.Made(
             "train",
-            {"train": self.train, "dnn": self.dnn, "frames": self.source.options},
+            {"train": self.train, "dnn": self.dnn, self.source.section: self.source.options},
             inputs(self.source, self.dev),
         )
 
 
-def inputs(source: FrameSource, dev: FrameSource | None) -> dict[str, str]:
+def inputs(source: Source, dev: Source | None) -> dict[str, str]:
     """Fingerprints of training and development set, by name."""
     held_out = {f"dev_{name}": value for name, value in dev.fingerprints().items()} if dev else {}
     return {**source.fingerprints(), **held_out}
@@ -60,8 +59,8 @@ def train_model(job: TrainJob) -> dict[str, Any]:
 
 def fit(
     folder: Path,
-    source: FrameSource,
-    dev: FrameSource | None,
+    source: Source,
+    dev: Source | None,
     options: TrainOptions,
     dnn: DnnOptions,
     objective: Callable[[Examples], Objective],

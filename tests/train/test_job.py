@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from kdasr import io, models
-from kdasr.data.frames import FrameOptions, FrameSource
+from kdasr.data.frames import FrameExamples, FrameOptions, FrameSource
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
-from kdasr.train.acoustic import TrainJob, threads_each, train_members, train_model
+from kdasr.train.job import TrainJob, threads_each, train_members, train_model
 from kdasr.train.loop import TrainOptions
 from tests.tables import write_set
 
@@ -43,6 +43,7 @@ def test_members_trained_side_by_side_are_those_trained_alone(job: TrainJob):
 def test_a_model_folder_says_what_it_is(job: TrainJob):
     info = train_model(job)
     examples = job.source.open()
+    assert isinstance(examples, FrameExamples)
     assert info["num_pdfs"] == 8 and info["topology"] == info["labelling"] == "topo" and info["silence_pdfs"] == [0]
     assert (info["dim"], info["left"], info["right"], info["frame_shift"]) == (5, 3, 2, 0.01)
     assert info["alignment"] == examples.alignment.fingerprint and info["features"] == examples.features.fingerprint
