@@ -65,6 +65,6 @@ if stage 7 "Transfer sets without 3s, and of 7s and 8s alone; biases corrected";
 fi
 
 if stage 8 "Report: tables and pictures"; then
-  kdasr report "$exp/results.md" --exp "$exp" --pictures
+  kdasr report "$exp/results.md" --exp "$exp" --pictures --images "$data/train_all" --soft-targets "$exp/soft_targets"
 fi
 finish

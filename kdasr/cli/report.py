@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kdasr.cli import options
 from kdasr.refusal import Refusal
 
 
@@ -28,16 +29,27 @@ from kdasr.refusal import Refusal
     metavar="FILE.json",
     help="Keep what is reported of the one run in a file, which --exp takes later in place of its folder.",
 )
-@click.option("--pictures", is_flag=True, help="Draw learning curves into a PNG beside OUT.md.")
+@click.option("--pictures", is_flag=True, help="Draw learning curves, and what else there is, into PNGs beside OUT.md.")
+@click.option("--images", metavar="DIR", help="Draw some of these images with their soft targets too.")
+@click.option("--soft-targets", metavar="DIR", help="Soft targets of --images, of one teacher or a geometric mean.")
 @click.option(
     "--readme",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Put the tables between `<!-- kdasr report -->` and `<!-- end -->` of FILE too.",
 )
-def command(out: Path, folders: tuple[Path, ...], kept: Path | None, pictures: bool, readme: Path | None) -> None:
+def command(
+    out: Path,
+    folders: tuple[Path, ...],
+    kept: Path | None,
+    pictures: bool,
+    images: str | None,
+    soft_targets: str | None,
+    readme: Path | None,
+) -> None:
     """Write the results of the runs in EXP into OUT.md: systems, share of the ensemble's gain, time, settings."""
     from kdasr import io, log
+    from kdasr.data.images import ImageExamples
     from kdasr.report import page
     from kdasr.report import pictures as curves
     from kdasr.report.files import keep
@@ -45,12 +57,18 @@ def command(out: Path, folders: tuple[Path, ...], kept: Path | None, pictures: b
 
     if kept and len(folders) > 1:
         raise Refusal("one run is kept in a file", where=f"--keep {kept}", expected="one --exp", found=len(folders))
+    if (images is None) != (soft_targets is None) or (images and not pictures):
+        raise Refusal("half of a picture", where="kdasr report", expected="--pictures, --images and --soft-targets")
     runs = [read_run(folder) for folder in folders]
     text = page.page(runs)
     filled = page.filled(readme, runs) if readme else ""  # refuses before anything is written
     if kept:
         keep(runs[0].files, kept)
     drawn = curves.draw_all(out, runs) if pictures else {}
+    if images and soft_targets:
+        picture = out.with_name(f"{out.stem}-examples.png")
+        curves.draw_examples(picture, ImageExamples(options.folder(images)), options.folder(soft_targets))
+        drawn[picture.name] = "images that the teacher doubts about, and their soft targets"
     page.write_page(out, page.page(runs, drawn) if drawn else text)
     if pictures and not drawn:
         log.event(f"{out}: nothing to draw, no model below {' '.join(map(str, folders))} was scored on dev")

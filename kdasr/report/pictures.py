@@ -7,11 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kdasr import io
+from kdasr.data.examples import Examples
+from kdasr.distill.soft_targets import SoftTargets
 from kdasr.report import study
 from kdasr.report.run import Run
+from kdasr.train.accuracy import BATCH
 
-PARTS = {"members": ("tab:gray", "members"), "student": ("tab:red", "distilled student")}  # folder: colour, name
+PARTS = {  # folder: colour, name
+    "members": ("tab:gray", "members"),
+    "dev/teacher": ("tab:gray", "teachers"),
+    "student": ("tab:red", "distilled student"),
+}
 PANELS = {"dev_accuracy": "dev frame accuracy, %", "dev_cross_entropy": "dev cross-entropy, hard labels, T = 1"}
 
 
@@ -102,6 +111,52 @@ def draw_biases(path: str | Path, run: Run) -> bool:
 
     _panels(path, parts, panel)
     return True
+
+
+def draw_examples(path: str | Path, examples: Examples, soft_targets: Path) -> None:
+    """Draws, for each class, the image that the teacher gets right with most doubt, and its p_T at T = 1 and as stored.
+
+    Args:
+        path: a PNG.
+        examples: images.
+        soft_targets: of these images, stored as logits, so that they serve any temperature.
+    """
+    from matplotlib.figure import Figure
+
+    stored = SoftTargets(soft_targets, examples)
+    temperatures = sorted({1.0, stored.temperature})
+    targets = [SoftTargets(soft_targets, examples, temperature) for temperature in temperatures]
+    chosen = torch.tensor(_doubtful(targets[0], examples))
+    images, labels = examples.batch(chosen)
+    rows = [each.batch(chosen) for each in targets]
+    figure = Figure(figsize=(1.4 * len(chosen), 1.5 * (1 + len(rows))), layout="constrained")
+    axes = figure.subplots(1 + len(rows), len(chosen), squeeze=False)
+    for column, label in enumerate(labels.tolist()):
+        axes[0][column].imshow(images[column], cmap="gray_r")
+        axes[0][column].set(xticks=[], yticks=[], title=str(label))
+        for row, (temperature, found) in enumerate(zip(temperatures, rows, strict=True), start=1):
+            axes[row][column].bar(range(examples.num_classes), found[column].tolist(), color="tab:red")
+            axes[row][column].set(ylim=(0, 1 if temperature == 1 else None), xticks=range(examples.num_classes))
+            axes[row][column].tick_params(labelsize=5)
+        for row, temperature in enumerate(temperatures, start=1):
+            axes[row][0].set_ylabel(f"T = {temperature:g}")
+    with io.atomic(path) as part_path:
+        figure.savefig(part_path, format="png", dpi=120, metadata={"Software": None})
+
+
+def _doubtful(targets: SoftTargets, examples: Examples) -> list[int]:
+    """For each class, the example that the teacher gets right with the most probability on another class."""
+    labels = examples.labels().long()
+    p = torch.cat([targets.batch(index) for index in torch.arange(len(examples)).split(BATCH)])
+    own = p.gather(1, labels[:, None]).squeeze(1)
+    other = p.scatter(1, labels[:, None], 0.0).max(1).values
+    doubt = torch.where(own > other, other, torch.full_like(other, -1.0))
+    classes = range(examples.num_classes)
+    return [
+        int(doubt.where(labels == number, torch.tensor(-2.0)).argmax())
+        for number in classes
+        if (labels == number).any()
+    ]
 
 
 def _panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None]) -> None:

@@ -25,8 +25,10 @@ class Score:
 
     def __str__(self) -> str:
         every, speech = 100 * self.accuracy, 100 * self.accuracy_without_silence
-        accuracy = f"frame accuracy {every:.2f} % ({speech:.2f} % without silence)"
-        return f"{accuracy}, cross-entropy {self.cross_entropy:.4f}, {self.num_frames} frames"
+        silence = f" ({speech:.2f} % without silence)" if speech != every else ""  # images have none
+        return (
+            f"frame accuracy {every:.2f} %{silence}, cross-entropy {self.cross_entropy:.4f}, {self.num_frames} frames"
+        )
 
 
 class Tally:

@@ -58,3 +58,9 @@ def test_one_run_is_kept_in_a_file(exp, tmp_path, capsys):
     assert kdasr("report", tmp_path / "r.md", "--exp", exp, "--exp", other, "--keep", tmp_path / "both.json") == 1
     assert "both.json: one run is kept in a file (expected one --exp, found 2)" in capsys.readouterr().err
     assert not (tmp_path / "both.json").exists() and not (tmp_path / "r.md").exists()
+
+
+@pytest.mark.parametrize("some", [["--images", "x"], ["--soft-targets", "x"], ["--images", "x", "--soft-targets", "y"]])
+def test_half_of_a_picture_is_refused(exp, tmp_path, capsys, some):
+    assert kdasr("report", tmp_path / "r.md", "--exp", exp, *some, *(["--pictures"] if len(some) == 2 else [])) == 1
+    assert "half of a picture (expected --pictures, --images and --soft-targets)" in capsys.readouterr().err

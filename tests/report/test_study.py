@@ -3,10 +3,15 @@
 import json
 
 import pytest
+import torch
 
 from kdasr import io
+from kdasr.data.images import ImageExamples
+from kdasr.data.table import FrameTableWriter
+from kdasr.distill.soft_targets import SoftTargets
 from kdasr.report import page, pictures, study
 from kdasr.report.run import read_run
+from tests import images
 from tests.report import runs
 
 
@@ -93,3 +98,22 @@ def test_pictures_of_temperatures_and_biases(exp):
 def test_one_seed_has_no_range():
     assert study.counts([5]) == "5" and study.counts([5, 7]) == "6 (5–7)" and study.counts([]) == "–"
     assert json.dumps(study.errors({"num_frames": 100, "members": [{"accuracy": 0.97}]})) == "[3]"
+
+
+def test_doubtful_examples_are_drawn_with_their_soft_targets(tmp_path):
+    examples = ImageExamples(images.write_set(tmp_path / "set", 80, seed=1))
+    labels, logits = examples.labels(), torch.full((80, 4), -2.0)
+    logits[range(80), labels] = 4.0
+    doubtful = [int((labels == number).nonzero()[3]) for number in range(4)]
+    logits[doubtful, (labels[doubtful] + 1) % 4] = 3.5
+    wrong = int((labels == 2).nonzero()[0])
+    logits[wrong, 3] = 5.0  # most doubt of all, but not right
+    io.begin(tmp_path / "soft", io.Made("soft-targets", {}))
+    writer = FrameTableWriter(tmp_path / "soft")
+    for part in examples.parts:
+        writer.add(part.id, "", logits[part.begin : part.begin + part.num_frames].half().numpy())
+    writer.close()
+    io.finish(tmp_path / "soft", **examples.facts(), temperature=20.0, mean="geometric", kind="logits")
+    assert pictures._doubtful(SoftTargets(tmp_path / "soft", examples, 1.0), examples) == doubtful
+    pictures.draw_examples(tmp_path / "examples.png", examples, tmp_path / "soft")
+    assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
