@@ -8,7 +8,10 @@ import pickle  # between our own processes only; never from a file
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
+
+from kdasr.refusal import Refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,6 +33,7 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
         threads: torch threads of each process; None shares the cores among the processes that run at once.
 
     Raises:
+        Refusal: a process was killed, e.g. for memory.
         Exception: what the first failed job raised; jobs not yet begun are dropped, those running are waited for.
     """
     if num_jobs <= 1 or len(items) <= 1:
@@ -41,12 +45,20 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
         futures: list[Future[bytes]] = [pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items]
         try:
             for future in as_completed(futures):
-                future.result()
+                _result(future)
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-        return [pickle.loads(future.result()) for future in futures]
+        return [pickle.loads(_result(future)) for future in futures]
+
+
+def _result(future: Future[bytes]) -> bytes:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        do = "what was finished is kept: run again, with a smaller --num-jobs if memory was short"
+        raise Refusal("a worker process was killed", do=do) from None
 
 
 def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -136,7 +148,7 @@ class Workers(Generic[T, R]):
         futures = [
             self._pools[number % len(self._pools)].submit(_call_packed, call) for number, call in enumerate(packed)
         ]
-        return [pickle.loads(future.result()) for future in futures]
+        return [pickle.loads(_result(future)) for future in futures]
 
     def __enter__(self) -> Workers[T, R]:
         return self

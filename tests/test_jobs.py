@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 
 import pytest
@@ -33,6 +34,9 @@ class Counter:
         if start < 0:
             raise Refusal("below 0", found=start)
         self.value, self.pid = start, os.getpid()
+
+    def end(self) -> None:
+        die_at_two(2)
 
     def add(self, number: int) -> tuple[int, int]:
         self.value += number
@@ -104,3 +108,17 @@ def test_a_refusal_in_a_thread_comes_through():
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(Refusal, match="^part 2: bad part; mend it$"):
         next(results)
+
+
+def die_at_two(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory is short
+    return number
+
+
+def test_a_killed_process_is_one_line():
+    line = "^a worker process was killed; what was finished is kept: run again, with a smaller --num-jobs"
+    with pytest.raises(Refusal, match=line):
+        jobs.run(die_at_two, [1, 2, 3], 2)
+    with jobs.Workers(Counter, [0, 10], 2) as workers, pytest.raises(Refusal, match=line):
+        workers.each(Counter.end)

@@ -84,8 +84,8 @@ def expect_cepstra(model: GmmModel, features: FrameTable) -> None:
 
 def gmm_frames(table: FrameTable, utterances: list[Utterance] | None = None) -> list[torch.Tensor]:
     """Cepstra normalised by speaker, with first and second differences: a matrix (T, 3 D) float32 per utterance."""
-    stats = cmvn.speaker_stats(table)  # of all that the speaker said, whichever utterances are wanted
     chosen = table.utterances if utterances is None else utterances
+    stats = cmvn.speaker_stats(table, {utterance.speaker for utterance in chosen})
     return [torch.from_numpy(deltas.add_deltas(stats[u.speaker].apply(table.frames(u)), DELTA_ORDER)) for u in chosen]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +58,12 @@ def global_stats(table: FrameTable, utterances: Iterable[str] | None = None) -> 
     return _total((Stats.of(table.frames(utterance)) for utterance in chosen), table)
 
 
-def speaker_stats(table: FrameTable) -> dict[str, Stats]:
-    """Statistics of each speaker of a table."""
+def speaker_stats(table: FrameTable, wanted: Collection[str] | None = None) -> dict[str, Stats]:
+    """Statistics of each speaker of a table, or of the wanted ones, over all that they said."""
     speakers: dict[str, list[Stats]] = {}
-    for utterance, frames in table:
-        speakers.setdefault(utterance.speaker, []).append(Stats.of(frames))
+    for utterance in table.utterances:
+        if wanted is None or utterance.speaker in wanted:
+            speakers.setdefault(utterance.speaker, []).append(Stats.of(table.frames(utterance)))
     return {speaker: _total(stats, table) for speaker, stats in speakers.items()}
 
 

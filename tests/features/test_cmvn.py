@@ -58,6 +58,13 @@ def test_per_speaker(tmp_path, utterances):
         np.testing.assert_allclose(normal.std(0), 1, atol=1e-5)
 
 
+def test_wanted_speakers_have_the_statistics_of_all_that_they_said(tmp_path, utterances):
+    features = table(tmp_path / "t", utterances)
+    every, some = cmvn.speaker_stats(features), cmvn.speaker_stats(features, {"b"})
+    assert set(some) == {"b"}
+    np.testing.assert_array_equal(some["b"].sum, every["b"].sum)
+
+
 def test_the_mean_alone(utterances):
     frames = utterances[0][2]
     centred = cmvn.Stats.of(frames).apply(frames, variance=False)
