@@ -65,11 +65,12 @@ def test_nothing_of_the_package_is_ignored_by_git():
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
-def test_a_recipe_is_run_sh_and_conf_and_readme(recipe, files):
+def test_a_recipe_is_run_sh_and_conf_and_readme_and_kept_results(recipe, files):
     mine = [path.relative_to(recipe) for path in files if path.is_relative_to(recipe)]
     assert {Path("run.sh"), Path("README.md")} <= set(mine)
     assert any(path.parts[0] == "conf" for path in mine)
-    assert [str(path) for path in mine if path.name not in {"run.sh", "README.md"} and path.parts[0] != "conf"] == []
+    others = [path for path in mine if path.name not in {"run.sh", "README.md"} and path.parts[0] != "conf"]
+    assert [str(path) for path in others if path.parts[0] != "results" or path.suffix not in {".json", ".png"}] == []
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
