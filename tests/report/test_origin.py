@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdasr import log
+from kdasr import io, log
 from kdasr.refusal import Refusal
 from kdasr.report import origin
 from kdasr.report.run import read_run
@@ -48,6 +48,21 @@ def test_runs_of_other_settings_are_refused(exp):
     )
     with pytest.raises(Refusal, match=message):
         origin.expect_alike([read_run(exp), other])
+
+
+@pytest.mark.parametrize("jitter, alike", [(0, True), (2, False)])
+def test_an_option_of_a_newer_version_is_no_difference_while_it_is_off(exp, jitter, alike):
+    newer = runs.write_run(exp.parent / "newer", (2, 3))
+    for path in newer.glob("members/*/info.json"):
+        info = io.read_json(path)
+        info["options"]["train"]["jitter"] = jitter
+        io.write_json(path, info)
+    pair = [read_run(exp), read_run(newer)]
+    if alike:
+        origin.expect_alike(pair)
+        return
+    with pytest.raises(Refusal, match="newer: `kdasr train` had other settings than .*, found train.jitter 2"):
+        origin.expect_alike(pair)
 
 
 def test_a_run_named_twice_is_refused(exp):
