@@ -223,6 +223,8 @@ recipe_at_exit() { # recipe_at_exit STATUS
     ((status)) || status=143
     # shellcheck disable=SC2086 # one word a process
     kill -TERM $running 2>/dev/null || true
+    # shellcheck disable=SC2086
+    wait $running 2>/dev/null || true
   fi
   if ((status == 0)); then
     recipe_end_stage

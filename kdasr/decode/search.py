@@ -29,7 +29,8 @@ class DecodeOptions:
         min_active: states kept on each frame, whatever the beam.
         max_active: states kept at most (Kaldi: 7000).
         batch_frames: frames that are searched at once, padding included.
-        lm_weights: language-model weights tried (Kaldi's scoring: 7 to 17); acoustic scores are divided by them.
+        lm_weights: language-model weights tried (Kaldi's scoring: 7 to 17); acoustic scores are divided by them. Those
+            far from `1 / acoustic_scale` want a wider output_beam: lattices are pruned at the search's own scale.
         penalties: word insertion penalties tried (Kaldi: 0, 0.5, 1).
         prior: what posteriors are divided by: `counts` of the training alignment, or the `mean_posterior` of the model.
         prior_floor: smallest prior, relative to a uniform one.
@@ -42,7 +43,7 @@ class DecodeOptions:
     min_active: int = 30
     max_active: int = 7000
     batch_frames: int = 20000
-    lm_weights: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+    lm_weights: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
     penalties: tuple[float, ...] = (0.0, 0.5, 1.0)
     prior: str = "counts"
     prior_floor: float = 0.01

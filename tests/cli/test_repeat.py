@@ -48,9 +48,20 @@ def test_a_name_given_twice_is_refused():
 
 def test_the_first_failure_ends_it_and_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        main(["--for", "set=one,two", "features", f"{tmp_path}/{{set}}", "--cuts", f"{tmp_path}/cuts/{{set}}"])
+        main(
+            [
+                "--for",
+                "set=one,two",
+                "accuracy",
+                f"{tmp_path}/out",
+                "--model",
+                "none",
+                "--images",
+                f"{tmp_path}/{{set}}",
+            ]
+        )
     lines = capsys.readouterr().err.splitlines()
-    assert end.value.code == 1 and len(lines) == 1 and "cuts/one: no such folder" in lines[0]
+    assert end.value.code == 1 and len(lines) == 1 and f"{tmp_path}/one: no such folder" in lines[0]
 
 
 def test_wrong_usage_keeps_its_exit_status():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")
 from kdasr.corpora import noise
 
 RATE = 16000

@@ -283,6 +283,18 @@ def test_an_interrupted_stage_says_how_to_resume_and_leaves_nothing_running(toy,
         os.kill(int(line), 0)
 
 
+def test_a_command_that_takes_its_time_to_end_is_waited_for(toy):
+    """Known issue: the recipe ended first, and a look at its processes just then still found the command."""
+    slow = "trap 'sleep 0.5; exit 1' TERM; echo \\$\\$; while :; do sleep 0.05; done"
+    toy.write(SHOW.replace("echo one", f'sh -c "{slow}"'))
+    process = toy.start()
+    line = next(line for line in process.stdout if line.strip().isdigit())
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(line), 0)
+
+
 def test_without_an_environment_the_recipe_stops_before_its_first_stage(toy):
     (toy.root / "path.sh").write_text("echo 'setup.sh: no Python' >&2; return 1\n")
     status, out, err = toy.run()
