@@ -185,6 +185,21 @@ def test_noise_reaches_the_model_and_the_objective_alike(sets, tmp_path):
     assert len(seen) == 3
 
 
+def test_a_moved_image_reaches_the_model_and_the_objective_alike(tmp_path):
+    train = ImageExamples(images.write_set(tmp_path / "train", 60, 0))
+    run = trainer(tmp_path / "model", (train, None), replace(OPTIONS, jitter=1))
+    given: list[torch.Tensor] = []
+    run.weights.computing.register_forward_pre_hook(lambda model, inputs: given.append(inputs[0]))
+
+    def objective(logits, labels, index, inputs):
+        assert torch.equal(inputs, given[-1]) and not torch.equal(inputs, train.batch(index)[0])
+        return hard_labels(logits, labels, index, inputs)
+
+    run.objective = objective
+    run._train_step()
+    assert len(given) == 1
+
+
 def test_the_best_epoch_is_kept(sets, tmp_path):
     options = replace(OPTIONS, epochs=8, learning_rate=0.6, clip=0.0, dropout=0.0, select="best_dev")  # unsteady
     run = trainer(tmp_path, sets, options)
@@ -306,11 +321,12 @@ def test_jitter_is_for_images(sets, tmp_path):
 
 
 def test_jittered_training_resumes_bit_for_bit(tmp_path):
-    sets = [ImageExamples(images.write_set(tmp_path / name, 60, seed)) for seed, name in enumerate(("train", "dev"))]
-    options = replace(OPTIONS, jitter=1, checkpoint_steps=3)
+    sets = [ImageExamples(images.write_set(tmp_path / name, 300, seed)) for seed, name in enumerate(("train", "dev"))]
+    options = replace(OPTIONS, jitter=1, batch_size=30, checkpoint_steps=3)
     undisturbed = trainer(tmp_path / "whole", sets, options)
     model = undisturbed.run()
     stop_after(trainer(tmp_path / "killed", sets, options), undisturbed.total_steps - 2)
+    assert (tmp_path / "killed" / checkpoint.NAME).exists()
     assert same(trainer(tmp_path / "killed", sets, options).run(), model)
 
 

@@ -83,6 +83,18 @@ def test_no_unit_exceeds_the_weight_constraint():
     assert float(free.linear[0].weight.norm(dim=1).max()) > 0.8
 
 
+def test_the_weight_constraint_leaves_smaller_units_alone():
+    model = net()
+    weights = optim.Weights(model, torch.float32)
+    layer, before = model.linear[0].weight, model.linear[0].weight.detach().clone()
+    limit = float(before.norm(dim=1).mean())
+    weights.limit_norms(limit)
+    small = before.norm(dim=1) <= limit
+    assert small.any() and not small.all()
+    torch.testing.assert_close(layer[small], before[small], rtol=0, atol=0)
+    torch.testing.assert_close(layer[~small].norm(dim=1), torch.full((int((~small).sum()),), limit))
+
+
 @pytest.mark.parametrize("max_norm", [0.0, 0.7])
 def test_the_computing_copy_follows_the_weights(max_norm: float):
     model = net()
