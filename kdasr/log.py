@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import sys
@@ -21,15 +22,22 @@ RECORDED = ("torch", "k2", "lhotse", "numpy", "kaldifst", "kaldi-native-fbank", 
 
 def event(text: str) -> None:
     """Prints one event with the time of day on stderr."""
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")  # in one piece: processes share the stream
-    sys.stderr.flush()
+    line = f"{time.strftime('%H:%M:%S')} {text}"
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)  # above a progress bar
+    else:
+        sys.stderr.write(f"{line}\n")  # in one piece: processes share the stream
+        sys.stderr.flush()
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-    """Iterates with a progress bar on a terminal, silently in a log."""
+    """Iterates with a progress bar on a terminal; silently in a log, and in one of several processes side by side."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, desc=title, total=total, disable=None, leave=False, file=sys.stderr))
+    hidden = None if multiprocessing.parent_process() is None else True  # None: hidden where there is no terminal
+    return iter(tqdm(items, desc=title, total=total, disable=hidden, leave=False, file=sys.stderr))
 
 
 def environment() -> dict[str, Any]:

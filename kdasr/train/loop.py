@@ -126,6 +126,7 @@ class Trainer:
             options.schedule, options.learning_rate, self.total_steps, round(options.warmup * epoch)
         )
         self.step = 0
+        self.epoch_began = 0.0, 0  # time, and step, at which this process began the epoch
         self.lately, self.this_epoch = Running(), Running()
         self.best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0
@@ -165,7 +166,8 @@ class Trainer:
         self._resume()
         metrics = log.Metrics(self.folder, self.step if self.step else -1)
         saved = began = time.monotonic()
-        while self.step < self.total_steps:
+        self.epoch_began = began, self.step
+        for _ in log.progress(range(self.step, self.total_steps), str(self.folder)):
             self._train_step()
             if self.step % self.options.log_steps == 0:
                 metrics.write(
@@ -239,7 +241,10 @@ class Trainer:
             **self.this_epoch.line(None),
             "learning_rate": self.rate,
         }
+        began, first = self.epoch_began
+        speed = (self.step - first) * self.options.batch_size / (time.monotonic() - began)
         text = f"loss {line['loss']:.4f}, accuracy {100 * float(line['accuracy']):.2f} %"
+        text += f", {speed:,.0f} examples/s, learning rate {self.rate:.4g}"
         cross_entropy = None
         if self.dev is not None:
             score = self._score(self.dev)
@@ -252,7 +257,7 @@ class Trainer:
         self.schedule.epoch_end(cross_entropy)
         metrics.write(self.step, line)
         log.event(f"{self.folder}: epoch {self.epoch} of {self.options.epochs}: {text}")
-        self.this_epoch = Running()
+        self.this_epoch, self.epoch_began = Running(), (time.monotonic(), self.step)
 
     def _score(self, examples: Examples) -> Score:
         computing = self.weights.computing
