@@ -16,7 +16,7 @@ from kdasr.cli import options
 @options.num_jobs
 @options.settings
 def command(out: Path, kind: str, cuts: str, num_jobs: int, settings: options.Settings, overwrite: bool) -> None:
-    """Write the features of the cuts of DIR, raw (not normalised), into OUT."""
+    """Write the features of the cuts of DIR into OUT; raw, unless `fbank.cmvn=speaker` normalises filterbanks."""
     from kdasr import features
     from kdasr.features import compute
 

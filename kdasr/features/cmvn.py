@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdasr.data.table import FrameTable
-from kdasr.refusal import Refusal
 
 VARIANCE_FLOOR = 1e-6  # of a coefficient that never changes
 
@@ -52,25 +51,19 @@ class Stats:
         return centred / self.deviation.astype(np.float32) if variance else centred
 
 
-def global_stats(table: FrameTable, utterances: Iterable[str] | None = None) -> Stats:
-    """Statistics of a whole table, or of some of its utterances."""
-    chosen = table.utterances if utterances is None else [table.by_id[id] for id in utterances]
-    return _total((Stats.of(table.frames(utterance)) for utterance in chosen), table)
-
-
 def speaker_stats(table: FrameTable, wanted: Collection[str] | None = None) -> dict[str, Stats]:
     """Statistics of each speaker of a table, or of the wanted ones, over all that they said."""
-    speakers: dict[str, list[Stats]] = {}
-    for utterance in table.utterances:
-        if wanted is None or utterance.speaker in wanted:
-            speakers.setdefault(utterance.speaker, []).append(Stats.of(table.frames(utterance)))
-    return {speaker: _total(stats, table) for speaker, stats in speakers.items()}
+    return total(
+        (utterance.speaker, table.frames(utterance))
+        for utterance in table.utterances
+        if wanted is None or utterance.speaker in wanted
+    )
 
 
-def _total(stats: Iterable[Stats], table: FrameTable) -> Stats:
-    total = None
-    for part in stats:
-        total = part if total is None else total + part
-    if total is None or total.count == 0:
-        raise Refusal("no frames to normalise by", where=table.folder)
-    return total
+def total(said: Iterable[tuple[str, np.ndarray]]) -> dict[str, Stats]:
+    """Statistics of each speaker over `(speaker, (T, D) frames)` of utterances, each of a frame or more."""
+    found: dict[str, Stats] = {}
+    for speaker, frames in said:
+        own = Stats.of(frames)
+        found[speaker] = found[speaker] + own if speaker in found else own
+    return found

@@ -7,7 +7,7 @@ is whole when the work is killed is not done again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from lhotse import Features, MonoCut
 from kdasr import io, jobs, log
 from kdasr.corpora import audio, manifests, validate
 from kdasr.data.table import FrameTableWriter
+from kdasr.features import cmvn
 from kdasr.features.extractor import KaldiExtractor
 from kdasr.features.reader import TableReader
 from kdasr.refusal import Refusal
@@ -54,7 +55,8 @@ def compute(
     parts = [(extractor, cuts[begin : begin + PART], out / "parts" / f"{begin:08d}") for begin in begins]
     worthwhile = int(sum(cut.duration for cut in cuts) / SECONDS_A_PROCESS)
     jobs.run(compute_part, parts, min(num_jobs, max(1, worthwhile)), threads=1)
-    lengths, bad = _pack(out, [stem for _, _, stem in parts])
+    by_speaker = getattr(extractor.config, "cmvn", "global") == "speaker"
+    lengths, bad = _pack(out, [stem for _, _, stem in parts], by_speaker)
     validate.set_aside(bad, len(cuts), extractor.config.max_bad, cuts_folder, f"{_section(extractor)}.max_bad=N")
     validate.write_bad(out, bad)
     _attach(out, extractor, cuts, lengths)
@@ -130,21 +132,27 @@ def _samples(cut: MonoCut) -> tuple[np.ndarray, int]:
     return audio.read(Path(recording.sources[0].source))
 
 
-def _pack(out: Path, stems: Sequence[Path]) -> tuple[dict[str, int], dict[str, str]]:
+def _pack(out: Path, stems: Sequence[Path], by_speaker: bool) -> tuple[dict[str, int], dict[str, str]]:
     """Joins the parts to the table; returns utterance -> number of frames, and the bad ones -> reason."""
     writer = FrameTableWriter(out)
+    stats = cmvn.total((speaker, frames) for _, speaker, frames in _parts(stems)) if by_speaker else {}
     lengths: dict[str, int] = {}
-    bad: dict[str, str] = {}
+    for id, speaker, frames in _parts(stems):
+        writer.add(id, speaker, stats[speaker].apply(frames).astype(frames.dtype) if by_speaker else frames)
+        lengths[id] = len(frames)
+    writer.close()
+    bad = [io.read_json(stem.with_suffix(".json"))["bad"] for stem in stems]
+    return lengths, {id: reason for part in bad for id, reason in part.items()}
+
+
+def _parts(stems: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Id, speaker and frames of every utterance of the parts."""
     for stem in stems:
         part, frames = io.read_json(stem.with_suffix(".json")), io.map_array(stem.with_suffix(".npy"))
         begin = 0
         for id, speaker, num_frames in part["utterances"]:
-            writer.add(id, speaker, frames[begin : begin + num_frames])
+            yield id, speaker, frames[begin : begin + num_frames]
             begin += num_frames
-            lengths[id] = num_frames
-        bad |= part["bad"]
-    writer.close()
-    return lengths, bad
 
 
 def _attach(out: Path, extractor: KaldiExtractor, cuts: Sequence[MonoCut], lengths: Mapping[str, int]) -> None:

@@ -10,6 +10,8 @@ from lhotse.features.base import register_extractor
 
 from kdasr.features.extractor import FrameOptions, KaldiExtractor
 
+CMVN = ("global", "speaker")
+
 
 @dataclass(frozen=True)
 class FbankOptions(FrameOptions):
@@ -19,10 +21,18 @@ class FbankOptions(FrameOptions):
         num_bins: mel filters (section 4: 40; Kaldi's default 23).
         dtype: of the table, float16 or float32. On Kaldi's scale speech lies between 0 and 28, where
             float16 rounds by at most 0.008: a four-hundredth of a coefficient's deviation.
+        cmvn: global (a net normalises by its training set's mean and deviation, so that one file alone gives what the
+            whole set gives) or speaker (the table holds frames of mean 0 and deviation 1 for each speaker of the set).
     """
 
     num_bins: int = 40
     dtype: str = "float16"
+    cmvn: str = "global"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cmvn not in CMVN:
+            raise ValueError(f"cmvn must be one of {', '.join(CMVN)}, found {self.cmvn}")
 
 
 @register_extractor

@@ -72,6 +72,19 @@ def test_the_table_holds_the_extractors_frames_in_order(tmp_path, cuts, extracto
     assert not (tmp_path / "out" / "parts").exists()
 
 
+def test_filterbanks_normalised_by_speaker(tmp_path, cuts):
+    compute.compute(tmp_path / "raw", Fbank(), cuts)
+    compute.compute(tmp_path / "out", Fbank(FbankOptions(cmvn="speaker")), cuts)
+    raw, table = FrameTable(tmp_path / "raw"), FrameTable(tmp_path / "out")
+    for speaker in "ab":
+        said = [np.concatenate([it.frames(u) for u in it.utterances if u.speaker == speaker]) for it in (raw, table)]
+        before, after = (frames.astype(np.float64) for frames in said)
+        np.testing.assert_allclose(after.mean(0), 0, atol=1e-3)
+        np.testing.assert_allclose(after, (before - before.mean(0)) / before.std(0), atol=5e-3)  # float16 tables
+    with pytest.raises(ValueError, match="cmvn must be one of global, speaker, found utterance"):
+        FbankOptions(cmvn="utterance")
+
+
 def test_parallel_is_serial_wherever_it_lies(tmp_path, cuts):
     compute.compute(tmp_path / "one", Fbank(), cuts, num_jobs=1)
     compute.compute(tmp_path / "elsewhere" / "two", Fbank(), cuts, num_jobs=2)

@@ -69,7 +69,7 @@ def reference(kind: str, samples: np.ndarray, rate: int = 16000, feed: int = 160
 
 
 def test_defaults():
-    assert dataclasses.asdict(FbankOptions()) == {**FRAMES, "num_bins": 40, "dtype": "float16"}
+    assert dataclasses.asdict(FbankOptions()) == {**FRAMES, "num_bins": 40, "dtype": "float16", "cmvn": "global"}
     assert dataclasses.asdict(MfccOptions()) == {
         **FRAMES,
         "num_ceps": 13,
