@@ -1,4 +1,4 @@
-"""Mean and variance normalisation: global for the DNN, per speaker for the GMM."""
+"""Mean and variance normalisation per speaker, for the GMM; the DNN's is global (`FrameExamples.statistics`)."""
 
 from __future__ import annotations
 
@@ -52,19 +52,20 @@ class Stats:
         return centred / self.deviation.astype(np.float32) if variance else centred
 
 
-def global_stats(table: FrameTable, utterances: Iterable[str] | None = None) -> Stats:
-    """Statistics of a whole table, or of some of its utterances."""
-    chosen = table.utterances if utterances is None else [table.by_id[id] for id in utterances]
-    return _total((Stats.of(table.frames(utterance)) for utterance in chosen), table)
-
-
 def speaker_stats(table: FrameTable, wanted: Collection[str] | None = None) -> dict[str, Stats]:
-    """Statistics of each speaker of a table, or of the wanted ones, over all that they said."""
+    """Statistics of each speaker of a table, or of the wanted ones, over all that they said.
+
+    An utterance with NaN or infinity counts only where its speaker has no other, whom it would spoil.
+    """
     speakers: dict[str, list[Stats]] = {}
     for utterance in table.utterances:
         if wanted is None or utterance.speaker in wanted:
             speakers.setdefault(utterance.speaker, []).append(Stats.of(table.frames(utterance)))
-    return {speaker: _total(stats, table) for speaker, stats in speakers.items()}
+    return {speaker: _total(_finite(stats) or stats, table) for speaker, stats in speakers.items()}
+
+
+def _finite(stats: Iterable[Stats]) -> list[Stats]:
+    return [part for part in stats if np.isfinite(part.squares).all()]
 
 
 def _total(stats: Iterable[Stats], table: FrameTable) -> Stats:
