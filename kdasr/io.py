@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -89,6 +90,26 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes `text` atomically."""
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def read_text(path: str | Path, kind: str = "file", do: str = "correct the path") -> str:
+    """Reads a text file in UTF-8.
+
+    Args:
+        path: the file.
+        kind: what messages call it.
+        do: the way out when there is none.
+
+    Raises:
+        Refusal: it is absent, or in another encoding.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise Refusal(f"no such {kind}", where=path, do=do) from None
+    except UnicodeDecodeError as error:
+        what, do = f"the {kind} is not a text file", "unpack it or convert it"
+        raise Refusal(what, where=path, expected="UTF-8", found=str(error), do=do) from None
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -171,12 +192,19 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], Any]:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 (hex, 16 digits) of a file's content, unpacked where it is gzipped: packing carries a date."""
+    """SHA-256 (hex, 16 digits) of a file's content, unpacked where it is gzipped: packing carries a date.
+
+    Raises:
+        Refusal: a `.gz` file is damaged.
+    """
     digest = hashlib.sha256()
     opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+    try:
+        with opener(path, "rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise Refusal("damaged gzip file", where=path, found=str(error), do="fetch or make it again") from None
     return digest.hexdigest()[:16]
 
 

@@ -69,11 +69,12 @@ class Metrics:
     """
 
     def __init__(self, folder: str | Path, step: int = -1) -> None:
+        from kdasr import io  # which logs
+
         self.path = Path(folder) / "metrics.jsonl"
         lines = read_metrics(self.path) if step >= 0 else []
         kept = [line for line in lines if line["step"] <= step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        io.write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self.step = step
         self._writer: SummaryWriter | None = None
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -71,6 +72,24 @@ def test_a_resumed_run_says_nothing_twice(tmp_path, curves):
     assert curves[1].purge_step == 21
     log.Metrics(tmp_path)
     assert log.read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_run_killed_as_it_resumes_has_lost_nothing(tmp_path, curves, monkeypatch):
+    metrics = log.Metrics(tmp_path)
+    for step in (10, 20):
+        metrics.write(step, {"loss": float(step)})
+    write = Path.write_text
+
+    def killed(path: Path, text: str, **named: str) -> None:
+        write(path, text[:5], **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        log.Metrics(tmp_path, step=20)
+    monkeypatch.undo()
+    log.Metrics(tmp_path, step=20)
+    assert [line["loss"] for line in log.read_metrics(tmp_path / "metrics.jsonl")] == [10, 20]
 
 
 def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):

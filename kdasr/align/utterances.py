@@ -12,6 +12,7 @@ from kdasr.lang.topology import Topology
 from kdasr.refusal import Refusal
 
 NO_PATH = "no path found"
+NOT_FINITE = "its frames hold NaN or infinity"
 
 
 def alignable(
@@ -26,7 +27,8 @@ def alignable(
         topology: states of the phones.
 
     Returns:
-        Ids that can be aligned, and id -> reason of those that cannot: no words, or fewer frames than states.
+        Ids that can be aligned, and id -> reason of those that cannot: no words, fewer frames than
+        states, or frames that are no numbers.
 
     Raises:
         Refusal: no utterance has both features and transcript.
@@ -46,6 +48,8 @@ def alignable(
             bad[utterance.id] = "empty transcript"
         elif utterance.num_frames < fewest:
             bad[utterance.id] = f"{utterance.num_frames} frames, its words need {fewest}"
+        elif not features.finite(utterance):
+            bad[utterance.id] = NOT_FINITE
     return [utterance.id for utterance in with_text if utterance.id not in bad], bad
 
 

@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Refusal as refusal:
         print(f"kdasr: {refusal}", file=sys.stderr)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EDQUOT, errno.EROFS):
             raise
         print(
             f"kdasr: {error.filename or 'output'}: {error.strerror}; what was finished is kept, run again",

@@ -81,10 +81,11 @@ num_jobs = click.option(
 
 
 def transcripts(cuts: str | Path) -> dict[str, str]:
-    """Utterance id -> transcript, of a folder of cuts."""
+    """Utterance id -> transcript, of a folder of cuts; those that lack a supervision have none."""
     from kdasr.corpora import manifests
 
-    return {cut.id: cut.supervisions[0].text or "" for cut in manifests.load_cuts(folder(cuts))}
+    supervised = (cut for cut in manifests.load_cuts(folder(cuts)) if cut.supervisions)
+    return {cut.id: " ".join(part.text or "" for part in cut.supervisions) for cut in supervised}
 
 
 def folder(value: str | Path) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from kdasr import io
 from kdasr.corpora import audio, locate, manifests, validate
 from kdasr.corpora.validate import Found
+from kdasr.refusal import Refusal
 
 HOME = locate.Home("http://www.speech.cs.cmu.edu/databases/an4/an4_raw.bigendian.tar.gz")
 SETS = ("train", "dev", "train_all", "test")
@@ -99,15 +100,19 @@ def _first_by_hash(speakers: Sequence[str], count: int) -> list[str]:
 
 def language(root: Path) -> dict[str, str]:
     """Files of the folder `lexicon`: `lexicon.txt`, and `an4.ug.arpa` where the corpus has the unigram."""
-    files = {"lexicon.txt": manifests.plain_lexicon((root / "etc" / "an4.dic").read_text(encoding="utf-8"))}
+    files = {"lexicon.txt": manifests.plain_lexicon(io.read_text(root / "etc" / "an4.dic", "lexicon"))}
     unigram = root / "etc" / "an4.ug.lm"
-    return {**files, "an4.ug.arpa": clean_arpa(unigram.read_text(encoding="utf-8"))} if unigram.exists() else files
+    return {**files, "an4.ug.arpa": clean_arpa(unigram)} if unigram.exists() else files
 
 
-def clean_arpa(text: str) -> str:
-    r"""The ARPA file without the prose before `\data\`, which itself holds lines that look like ARPA's."""
-    begin = [match.start() for match in re.finditer(r"^\\data\\\s*$", text, re.MULTILINE)][-1]
-    return text[begin:].rstrip() + "\n"
+def clean_arpa(path: Path) -> str:
+    r"""An ARPA file without the prose before `\data\`, which itself holds lines that look like ARPA's."""
+    text = io.read_text(path, "ARPA file")
+    begins = [match.start() for match in re.finditer(r"^\\data\\\s*$", text, re.MULTILINE)]
+    if not begins:
+        do = "fetch the corpus again"
+        raise Refusal("not an ARPA file", where=path, expected="a line \\data\\", found="none", do=do)
+    return text[begins[-1] :].rstrip() + "\n"
 
 
 def _find_part(root: Path, part: str, folder: str) -> list[Found]:
@@ -122,11 +127,11 @@ def _find_part(root: Path, part: str, folder: str) -> list[Found]:
 def read_transcripts(path: Path) -> Mapping[str, str]:
     """Utterance id -> upper-case words, from `<s> WORDS </s> (id)` lines; sentence marks are dropped."""
     texts = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in io.read_text(path, "transcription").splitlines() if path.exists() else ():
         words, _, id = line.rpartition("(")
         texts[id.rstrip(") ")] = " ".join(word for word in words.upper().split() if word not in ("<S>", "</S>"))
     return texts
 
 
 def _read_list(path: Path) -> Sequence[str]:
-    return [line.rpartition("/")[2] for line in path.read_text(encoding="utf-8").split()] if path.exists() else []
+    return [line.rpartition("/")[2] for line in io.read_text(path, "list").split()] if path.exists() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,9 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
 
 def write_flac(path: Path, samples: np.ndarray, rate: int) -> None:
     """Writes 16-bit FLAC from `(N,)` samples of -1..1 (a caller's temporary path may end in anything)."""
-    soundfile.write(path, samples, rate, format="FLAC", subtype="PCM_16")
+    whole = BytesIO()  # libsndfile says nothing when the disk is too full for its last block
+    soundfile.write(whole, samples, rate, format="FLAC", subtype="PCM_16")
+    path.write_bytes(whole.getbuffer())
 
 
 def _read_raw(path: Path) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -86,19 +88,22 @@ def make_cut(utterance: Found, sound: Sound) -> MonoCut:
 
 
 def save_cuts(folder: Path, cuts: Sequence[MonoCut]) -> None:
-    """Writes `cuts.jsonl.gz` atomically, in the order given."""
-    part = folder / f"part-{CUTS}"  # lhotse tells the format by the name's end
-    CutSet.from_cuts(cuts).to_file(part)
-    with io.atomic(folder / CUTS) as target:
-        part.replace(target)
+    """Writes `cuts.jsonl.gz` atomically, in the order given, as lhotse does."""
+    with io.atomic(folder / CUTS) as part, gzip.open(part, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n" for cut in cuts)
 
 
 def load_cuts(folder: Path) -> list[MonoCut]:
-    """The cuts of a finished folder, in order. Raises Refusal if it is unfinished or holds none."""
+    """The cuts of a finished folder, in order. Raises Refusal if it is unfinished or holds none, or damaged ones."""
     io.read_info(folder)
     if not (folder / CUTS).exists():
         raise Refusal("no cuts", where=folder, expected=CUTS, do="name a folder that `kdasr corpus` made")
-    return list(CutSet.from_file(folder / CUTS))
+    try:
+        return list(CutSet.from_file(folder / CUTS))
+    except Exception as error:  # of gzip, JSON, or whatever lhotse makes of a foreign line
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        do = "make the folder again with --overwrite"
+        raise Refusal("damaged cuts", where=folder / CUTS, found=found, do=do) from None
 
 
 def write_language(out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False) -> None:

@@ -89,6 +89,10 @@ class FrameTable:
         begin = utterance.begin - int(self.shard_begins[shard])
         return self.shards[shard][begin : begin + utterance.num_frames]
 
+    def finite(self, utterance: str | Utterance) -> bool:
+        """Whether the frames of one utterance hold neither NaN nor infinity."""
+        return bool(np.isfinite(self.frames(utterance)).all())
+
     def rows(self, index: np.ndarray) -> np.ndarray:
         """The rows of any `index` (int64, any shape), gathered from all shards: `index.shape + (dim,)`."""
         if len(self.shards) == 1:

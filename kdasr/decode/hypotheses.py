@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from kdasr import io, log
+from kdasr.align.utterances import NO_PATH, NOT_FINITE
 from kdasr.data.table import FrameTable
 from kdasr.decode.search import Decoded, Searcher, Weights
 from kdasr.lang.lexicon import Lexicon
@@ -45,7 +46,7 @@ def decode_set(
         raise Refusal("no utterances to decode", where=features.folder, do="name the features of a set")
     ids = [utterance.id for utterance in features.utterances]
     decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods)
-    _check_paths(decoded, ids, searcher.options.max_bad, features.folder)
+    _check_paths(decoded, ids, searcher.options.max_bad, features)
     lines = [
         {
             "lm_weight": lm_weight,
@@ -69,15 +70,19 @@ def decode_set(
     }
 
 
-def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, where: str | Path) -> None:
+def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, features: FrameTable) -> None:
     rows = next(iter(decoded.words.values()))
-    lost = [id for id, found in zip(ids, rows, strict=True) if found is None]
+    lost = [
+        f"{id} ({NO_PATH if features.finite(id) else NOT_FINITE})"
+        for id, found in zip(ids, rows, strict=True)
+        if found is None
+    ]
     if lost:
-        log.event(f"{where}: {len(lost)} of {len(ids)} utterances without a path: {' '.join(lost)}")
+        log.event(f"{features.folder}: {len(lost)} of {len(ids)} utterances without a path: {', '.join(lost)}")
     if len(lost) > max_bad * len(ids):
         raise Refusal(
             f"{len(lost)} of {len(ids)} utterances are left without a path",
-            where=where,
+            where=features.folder,
             expected=f"at most {max_bad:.0%}",
             found=", ".join(lost[:5]),
             do="widen the beams (--set decode.search_beam=20) or allow more: --set decode.max_bad=SHARE --overwrite",

@@ -1,4 +1,4 @@
-"""Mean and variance normalisation: global for the DNN, per speaker for the GMM."""
+"""Mean and variance normalisation per speaker, for the GMM; the DNN's is global (`FrameExamples.statistics`)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Stats:
         return Stats(self.count + other.count, self.sum + other.sum, self.squares + other.squares)
 
     @property
+    def finite(self) -> bool:
+        """Whether no frame held NaN or infinity."""
+        return bool(np.isfinite(self.squares).all())
+
+    @property
     def mean(self) -> np.ndarray:
         """`(D,)` float64."""
         return np.asarray(self.sum / self.count)
@@ -61,9 +66,15 @@ def speaker_stats(table: FrameTable, wanted: Collection[str] | None = None) -> d
 
 
 def total(said: Iterable[tuple[str, np.ndarray]]) -> dict[str, Stats]:
-    """Statistics of each speaker over `(speaker, (T, D) frames)` of utterances, each of a frame or more."""
+    """Statistics of each speaker over `(speaker, (T, D) frames)` of utterances, each of a frame or more.
+
+    An utterance with NaN or infinity counts only where its speaker has no other, whom it would spoil.
+    """
     found: dict[str, Stats] = {}
     for speaker, frames in said:
-        own = Stats.of(frames)
-        found[speaker] = found[speaker] + own if speaker in found else own
+        own, others = Stats.of(frames), found.get(speaker)
+        if others is None or not others.finite:
+            found[speaker] = own
+        elif own.finite:
+            found[speaker] = others + own
     return found

@@ -114,7 +114,8 @@ def read_lexicon(path: str | Path, options: LangOptions | None = None) -> Lexico
     options = options or LangOptions()
     path = Path(path)
     pronunciations: dict[str, list[Pronunciation]] = {}
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    text = io.read_text(path, "lexicon", "name a file of `WORD PHONE PHONE ...` lines")
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip() and not line.startswith(COMMENTS):
             _add_line(pronunciations, line.split(), f"{path}:{number}")
     if not pronunciations:
@@ -124,17 +125,6 @@ def read_lexicon(path: str | Path, options: LangOptions | None = None) -> Lexico
         pronunciations[word] = [(phone,)]
     pronunciations.setdefault(options.unknown_word, [(options.unknown_phone,)])
     return Lexicon(pronunciations, options)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise Refusal("no such lexicon", where=path, do="name a file of `WORD PHONE PHONE ...` lines") from None
-    except UnicodeDecodeError as error:
-        raise Refusal(
-            "the lexicon is not a text file", where=path, expected="UTF-8", found=str(error), do="convert it to UTF-8"
-        ) from None
 
 
 def _add_line(pronunciations: dict[str, list[Pronunciation]], fields: Sequence[str], where: str) -> None:

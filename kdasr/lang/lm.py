@@ -121,14 +121,7 @@ def read_arpa(path: str | Path) -> str:
         Refusal: the file is absent, is no ARPA file, is cut off, lacks n-grams or has a line that is none.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise Refusal("no such ARPA file", where=path, do="name an n-gram in ARPA format") from None
-    except UnicodeDecodeError as error:
-        raise Refusal(
-            "not a text file", where=path, expected="an ARPA file in UTF-8", found=str(error), do="unpack or convert it"
-        ) from None
+    lines = io.read_text(path, "ARPA file", "name an n-gram in ARPA format").splitlines()
     marks = [line.strip() for line in lines]
     if "\\data\\" not in marks:
         raise Refusal(

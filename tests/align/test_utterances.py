@@ -34,6 +34,16 @@ def test_empty_transcripts_and_short_utterances_are_set_apart(table, capsys):
     assert "mfcc: 1 utterances have no transcript in the cuts and are left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_frames_that_are_no_numbers_are_set_apart(tmp_path, value):
+    frames = np.zeros((30, 2), np.float32)
+    spoilt = frames.copy()
+    spoilt[29, 1] = value
+    table = FrameTable(write_features(tmp_path / "mfcc", {"a1": frames, "a2": spoilt}))
+    ids, bad = alignable(table, {"a1": "A", "a2": "A"}, LEXICON, TOPOLOGY)
+    assert ids == ["a1"] and bad == {"a2": "its frames hold NaN or infinity"}
+
+
 def test_cuts_of_another_set_are_refused(table):
     with pytest.raises(Refusal, match="mfcc: no utterance has both features and transcript; name cuts of the same set"):
         alignable(table, {"b1": "A"}, LEXICON, TOPOLOGY)

@@ -16,6 +16,7 @@ pytest.importorskip("kaldingram")
 pytest.importorskip("kaldialign")
 
 import lhotse
+import numpy as np
 
 from kdasr import io
 from kdasr.cli import cli, main
@@ -255,6 +256,7 @@ def test_features_of_another_kind_are_refused(folder, tmp_path, capsys, verb):
         ("align", "model", "mono/topology.json", "damaged JSON"),
         ("graph", "lm", "lm/lm.arpa", "the ARPA file is cut off"),
         ("align", "features", "mfcc/frames-000.npy", "truncated array"),
+        ("align", "cuts", "cuts/cuts.jsonl.gz", "damaged cuts"),
         ("score", "test", "decode/hypotheses.jsonl", "damaged hypotheses"),
     ],
 )
@@ -265,6 +267,24 @@ def test_a_truncated_input_is_refused(folder, tmp_path, capsys, verb, option, fi
     path.write_bytes(path.read_bytes()[:-20])
     error = refused(capsys, *command(folder, verb, tmp_path / "out", **{option: tmp_path / name}))
     assert f"{path}: {what}" in error
+
+
+def test_a_frame_of_nan_costs_its_own_utterance_alone(folder, tmp_path, capsys):
+    """It once spoilt the mean of its speaker: half of the set was without a path."""
+    shutil.copytree(folder / "mfcc", tmp_path / "mfcc")
+    frames = np.load(tmp_path / "mfcc" / "frames-000.npy")
+    frames[-1, 0] = np.nan
+    np.save(tmp_path / "mfcc" / "frames-000.npy", frames)
+    last = list(toy.sentences(24))[-1]
+    told = f"{last} (its frames hold NaN or infinity)"
+    for verb, settings, what in (
+        ("mono", MONO, "did not align"),
+        ("align", "", "did not align"),
+        ("decode", DECODE, "without a path"),
+    ):
+        run(*command(folder, verb, tmp_path / verb, features=tmp_path / "mfcc"), settings=settings)
+        assert f"1 of 24 utterances {what}: {told}" in capsys.readouterr().err
+    assert info(tmp_path / "mono")["not_aligned"] == info(tmp_path / "align")["not_aligned"] == [last]
 
 
 def test_an_n_gram_without_a_word_of_the_lexicon_is_refused(folder, tmp_path, capsys):

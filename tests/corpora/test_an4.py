@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +157,53 @@ def test_an_interrupted_run_goes_on(tiny_an4, tmp_path, monkeypatch):
     an4.prepare(tmp_path / "out", OPTIONS, tiny_an4.root)
     for name in (*an4.SETS, "lexicon"):
         assert io.fingerprint(tmp_path / "out" / name) == io.fingerprint(tmp_path / "whole" / name)
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny_an4, tmp_path):
+    """libsndfile's own error was no OSError, and what missed a file's end by a block was no error at all."""
+    for path in sorted(tiny_an4.root.rglob("*.wav")):
+        path.with_suffix(".raw").write_bytes((soundfile.read(path)[0] * 32768).astype(">i2").tobytes())
+        path.unlink()
+    an4.prepare(tmp_path / "whole", OPTIONS, tiny_an4.root)
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "whole" / "audio").iterdir()}
+
+    def run(largest: int = resource.RLIM_INFINITY) -> subprocess.CompletedProcess[str]:
+        """The verb in a process of its own that may write files of `largest` bytes."""
+        code = "from kdasr.cli import main; main()"
+        settings = ["--set", "an4.dev_speakers=2", "--set", "an4.max_bad=3"]
+        verb = ["corpus", "an4", str(tmp_path / "out"), "--corpus", str(tiny_an4.root), *settings]
+        return subprocess.run(
+            [sys.executable, "-B", "-c", code, *verb],  # -B: Python would cut its own compiled files short
+            env={**os.environ, "PYTHONPATH": str(Path(io.__file__).parents[1])},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
+            capture_output=True,
+            text=True,
+        )
+
+    short = run(max(sizes.values()) - 1)
+    assert short.returncode == 1 and "Traceback" not in short.stderr
+    assert short.stderr.splitlines()[-1].endswith(".flac: File too large; what was finished is kept, run again")
+    kept = {path.name: path.stat().st_size for path in (tmp_path / "out" / "audio").iterdir()}
+    assert kept.items() < sizes.items()
+    assert run().returncode == 0
+    for name in an4.SETS:
+        whole, out = (manifests.load_cuts(tmp_path / folder / name) for folder in ("whole", "out"))
+        assert [(cut.id, cut.audio_hash) for cut in out] == [(cut.id, cut.audio_hash) for cut in whole]
+
+
+@pytest.mark.parametrize("name", ["an4.dic", "an4.ug.lm", "an4_train.transcription", "an4_test.fileids"])
+def test_text_that_is_not_utf_8_is_refused(tiny_an4, tmp_path, name):
+    with open(tiny_an4.root / "etc" / name, "ab") as file:
+        file.write("CAFÉ".encode("latin-1"))
+    with pytest.raises(Refusal, match=f"etc/{name}: the .* is not a text file .expected UTF-8, found .*0xc9"):
+        an4.prepare(tmp_path / "out", OPTIONS, tiny_an4.root)
+
+
+def test_a_unigram_that_is_none_is_refused(tiny_an4, tmp_path):
+    (tiny_an4.root / "etc" / "an4.ug.lm").write_text("prose\n")
+    told = r"an4.ug.lm: not an ARPA file \(expected a line \\data\\, found none\); fetch the corpus again"
+    with pytest.raises(Refusal, match=told):
+        an4.prepare(tmp_path / "out", OPTIONS, tiny_an4.root)
 
 
 def test_the_verb(tiny_an4, tmp_path):

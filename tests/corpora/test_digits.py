@@ -51,6 +51,15 @@ def test_plans_cover_what_the_options_promise():
     assert (min(rates), max(rates), min(pitches), max(pitches)) == (130, 230, 30, 70)
 
 
+@pytest.mark.parametrize(("name", "hours"), [("train", 0.9), ("test", 0.18)])
+def test_there_is_enough_speech_to_train_and_to_test(spoken, name, hours):
+    """By two utterances of each voice: 0.98 and 0.22 h; all of them are 1.01 and 0.20."""
+    options, voices = DigitsOptions(), digits.voices(name)
+    plans = [digits.make_plan(options, voice, number) for voice in voices for number in range(2)]
+    seconds = np.mean([len(digits.render(plan)) / digits.RATE for plan in plans])
+    assert seconds * len(voices) * options.per_voice(name) / 3600 > hours
+
+
 def test_a_plan_depends_on_seed_voice_and_number_alone():
     voice, other = digits.voices("train")[:2]
     plan = digits.make_plan(DigitsOptions(), voice, 3)

@@ -57,13 +57,13 @@ def test_hypotheses_read_back_at_every_weight(tmp_path, table, capsys):
 def test_an_utterance_without_a_path_is_named_and_its_hypothesis_empty(tmp_path, table, capsys):
     out, _ = decode(tmp_path, table, {(7.0, 0.0): [None, [1]]})
     assert read_hypotheses(out)[7.0, 0.0] == {"a1": "", "a2": "<UNK>"}
-    assert "feats: 1 of 2 utterances without a path: a1" in capsys.readouterr().err
+    assert "feats: 1 of 2 utterances without a path: a1 (no path found)" in capsys.readouterr().err
 
 
 def test_too_many_without_a_path_are_refused(tmp_path, table):
     told = (
-        "feats: 1 of 2 utterances are left without a path .expected at most 20%, found a2.; widen the beams "
-        ".--set decode.search_beam=20. or allow more: --set decode.max_bad=SHARE --overwrite"
+        "feats: 1 of 2 utterances are left without a path .expected at most 20%, found a2 .no path found..; widen "
+        "the beams .--set decode.search_beam=20. or allow more: --set decode.max_bad=SHARE --overwrite"
     )
     with pytest.raises(Refusal, match=told):
         decode(tmp_path, table, {(7.0, 0.0): [[1], None]}, max_bad=0.2)

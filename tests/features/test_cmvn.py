@@ -33,10 +33,12 @@ def test_per_speaker(tmp_path, utterances):
     stats = cmvn.speaker_stats(table(tmp_path / "t", utterances))
     assert set(stats) == {"a", "b"}
     for speaker in stats:
-        mine = np.concatenate([frames for _, name, frames in utterances if name == speaker])
-        assert stats[speaker].count == len(mine)
-        np.testing.assert_allclose(stats[speaker].mean, mine.astype(np.float64).mean(0), rtol=1e-12)
+        mine = np.concatenate([frames for _, name, frames in utterances if name == speaker]).astype(np.float64)
+        assert stats[speaker].count == 80
+        np.testing.assert_allclose(stats[speaker].mean, mine.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(stats[speaker].deviation, mine.std(0), rtol=1e-9)
         normal = stats[speaker].apply(mine)
+        assert normal.dtype == np.float32
         np.testing.assert_allclose(normal.mean(0), 0, atol=1e-5)
         np.testing.assert_allclose(normal.std(0), 1, atol=1e-5)
 
@@ -58,3 +60,13 @@ def test_the_mean_alone(utterances):
 def test_a_constant_coefficient_stays_finite():
     frames = np.full((10, 2), 7.0, np.float32)
     np.testing.assert_array_equal(cmvn.Stats.of(frames).apply(frames), 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_frames_that_are_no_numbers_spoil_no_other_utterance(tmp_path, utterances, value):
+    sound = cmvn.speaker_stats(table(tmp_path / "sound", [utterances[0], utterances[1]]))
+    utterances[2][2][3, 1] = value  # of a
+    lonely = ("u4", "c", np.full((2, 5), value))
+    stats = cmvn.speaker_stats(table(tmp_path / "t", [*utterances[:3], lonely]))
+    np.testing.assert_array_equal(stats["a"].sum, sound["a"].sum)
+    assert stats["a"].count == 40 and not np.isfinite(stats["c"].mean).any()

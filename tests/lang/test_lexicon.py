@@ -84,7 +84,7 @@ def test_absent_and_binary_files_are_refused(read, tmp_path):
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(Refusal, match="no such lexicon; name a file of `WORD PHONE PHONE ...` lines"):
             read_lexicon(path)
-    with pytest.raises(Refusal, match="not a text file .expected UTF-8, found .*; convert it to UTF-8"):
+    with pytest.raises(Refusal, match="lexicon is not a text file .expected UTF-8, found .*; unpack it or convert it"):
         read(b"CAF\xc9 K AE F EY\n")
 
 

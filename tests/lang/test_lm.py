@@ -141,7 +141,7 @@ def test_absent_and_binary_arpas_are_refused(tmp_path):
     with pytest.raises(Refusal, match="none: no such ARPA file; name an n-gram in ARPA format"):
         read_arpa(tmp_path / "none")
     with pytest.raises(
-        Refusal, match="not a text file .expected an ARPA file in UTF-8, found .*; unpack or convert it"
+        Refusal, match="the ARPA file is not a text file .expected UTF-8, found .*; unpack it or convert it"
     ):
         read_arpa(arpa(tmp_path, b"\x1f\x8b\x08\x00\xff"))
 

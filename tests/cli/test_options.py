@@ -1,0 +1,29 @@
+"""What the verbs share: transcripts of cuts, whatever their supervisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lhotse")
+pytest.importorskip("soundfile")
+
+from lhotse import SupervisionSegment
+
+from kdasr import io
+from kdasr.cli import options
+from kdasr.corpora import manifests
+from kdasr.corpora.validate import Found, Sound
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"), [(["YES"], {"u": "YES"}), ([None], {"u": ""}), (["YES", "NO"], {"u": "YES NO"}), ([], {})]
+)
+def test_a_transcript_is_of_all_supervisions_and_without_any_there_is_none(tmp_path, texts, expected):
+    cut = manifests.make_cut(Found("u", "a", "", Path("x.flac")), Sound(Path("x.flac"), 16000, 16000, ""))
+    cut.supervisions = [SupervisionSegment("u", "u", 0.5 * place, 0.5, text=text) for place, text in enumerate(texts)]
+    io.begin(tmp_path / "cuts", io.Made("corpus", {}))
+    manifests.save_cuts(tmp_path / "cuts", [cut])
+    io.finish(tmp_path / "cuts")
+    assert options.transcripts(tmp_path / "cuts") == expected
