@@ -1,6 +1,6 @@
 """Speed of the speech verbs on AN4, with the WER at that speed: `python benchmarks/speech.py --data DIR --exp DIR`.
 
-Calls the verbs of egs/an4 as the recipe does, on its folders (stages 0 to 2 made --data, stages 3 to 7 --exp), and
+Calls the verbs of egs/an4 as the recipe does, on its folders (stages 0 to 2 made --data, stages 3 to 6 --exp), and
 writes into a temporary folder. Seconds are a verb's wall time inside a running process; the time to start a process
 is a row of its own.
 """

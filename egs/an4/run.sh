@@ -49,23 +49,18 @@ if stage 5 "Ensemble: members that differ by seed alone (the first is the baseli
   kdasr train "$exp/members" "${train[@]}" "${dev[@]}" --seeds "$seeds" "${parallel[@]}"
 fi
 
-if stage 6 "Soft targets of the ensemble for every training frame"; then
-  kdasr soft-targets "$exp/soft_targets" "${train[@]}" --teacher "$exp/members" "${settings[@]}"
+if stage 6 "Distillation: one net of the members' size, taught by the ensemble as training goes"; then
+  kdasr distill "$exp/student" "${train[@]}" "${dev[@]}" --teacher "$exp/members" --seeds "$student_seed" "${settings[@]}"
 fi
 
-if stage 7 "Distillation: one net of the members' size"; then
-  kdasr distill "$exp/student" "${train[@]}" "${dev[@]}" \
-    --soft-targets "$exp/soft_targets" --seeds "$student_seed" "${settings[@]}"
-fi
-
-if stage 8 "Frame accuracy of members, ensemble and student"; then
+if stage 7 "Frame accuracy of members, ensemble and student"; then
   labelled=(--features "$data/fbank/{set}" --ali "$exp/ali/{set}" "${settings[@]}")
   kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/members" "${labelled[@]}" --model "$exp/members"
   kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/student" "${labelled[@]}" \
     --model "$exp/student/student-$student_seed"
 fi
 
-if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
+if stage 8 "Decoding and scoring: GMM, members, ensemble, student"; then
   searched=(--graph "$exp/graph" --lang "$data/lang")
   kdasr --for set=dev,test decode "$exp/decode/{set}/gmm" --features "$data/mfcc/{set}" "${searched[@]}" \
     --gmm "$exp/mono" "${settings[@]}"
@@ -79,7 +74,7 @@ if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
     "${scored[@]}" "${settings[@]}"
 fi
 
-if stage 10 "Comparison with Kaldi: GMM of all 948 utterances, two language models"; then
+if stage 9 "Comparison with Kaldi: GMM of all 948 utterances, two language models"; then
   kdasr mono "$exp/all/mono" --features "$data/mfcc/train_all" --cuts "$data/manifests/train_all" --lang "$data/lang" "${parallel[@]}"
   all=(--lang "$data/lang" "${settings[@]}")
   kdasr --for lm=train_all,ug graph "$exp/all/graph_{lm}" --lm "$data/lm/{lm}" --model "$exp/all/mono" "${all[@]}"
@@ -92,7 +87,7 @@ if stage 10 "Comparison with Kaldi: GMM of all 948 utterances, two language mode
   kdasr score "$exp/all/score/ug" --dev "$exp/decode/dev/gmm_ug" --test "$exp/all/decode/ug" "${scored[@]}" "${settings[@]}"
 fi
 
-if stage 11 "Report: tables of this run"; then
+if stage 10 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 finish

@@ -87,9 +87,9 @@ def test_a_recipe_killed_at_any_moment_ends_with_the_same_models(tmp_path: Path)
     run_whole("yesno", tmp_path / "calm")
     seconds = time.monotonic() - begin
     assert word_error_rate(tmp_path / "calm", "gmm") < BOUNDS["yesno"]
-    moments = random.Random(2015)
-    for _ in range(4):
-        with open(tmp_path / "log", "w") as log:
+    moments, killed_in = random.Random(2015), []
+    for number in range(4):
+        with open(tmp_path / f"log-{number}", "w") as log:
             process = subprocess.Popen(
                 command("yesno", tmp_path / "killed"), stdout=log, stderr=log, start_new_session=True
             )
@@ -97,7 +97,9 @@ def test_a_recipe_killed_at_any_moment_ends_with_the_same_models(tmp_path: Path)
                 process.wait(moments.uniform(0.1, 0.4) * seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                assert process.wait() == -signal.SIGKILL
+                killed_in += re.findall(r"=== stage (\d+):", (tmp_path / f"log-{number}").read_text())[-1:]
+    assert len(killed_in) >= 3 and len(set(killed_in)) >= 2, killed_in  # in the middle of at least two stages
     run_whole("yesno", tmp_path / "killed")
     for model in MODELS:
         calm, killed = (io.read_info(tmp_path / run / "exp" / model)["fingerprint"] for run in ("calm", "killed"))
