@@ -19,7 +19,7 @@ from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
-from kdasr.train.noise import InputNoise, Jitter, Mixing
+from kdasr.train.noise import InputNoise, Jitter
 
 SELECTIONS = ("last", "best_dev")
 SCORED_STEPS = 4  # training accuracy is that of every fourth batch, and of the first after each report
@@ -40,7 +40,6 @@ class TrainOptions:
     dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
     input_dropout: float = 0.0  # share of inputs, 0 to 1
     input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
-    mixing: float = 0.0  # largest share of another input mixed into each, 0 to 1; for students of live teachers alone
     jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
@@ -56,8 +55,6 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        if not 0 <= self.mixing <= 1:
-            raise ValueError(f"mixing, a share, lies in 0 <= share <= 1, found {self.mixing}")
         if min(self.input_noise, self.jitter) < 0:
             raise ValueError("input_noise, a standard deviation, and jitter, pixels, are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
@@ -121,7 +118,6 @@ class Trainer:
         self.dropout = Dropout(options.dropout, options.input_dropout, options.seed)
         self.noise = InputNoise(options.input_noise, self.model.deviation(), options.seed)
         self.jitter = Jitter(options.jitter, options.seed)
-        self.mixing = Mixing(options.mixing, options.seed)
         self.pool = examples.pool(options.fraction, options.seed)
         self.sampler = Sampler(self.pool, options.batch_size, options.seed)
         epoch = self.sampler.batches_per_epoch
@@ -207,7 +203,7 @@ class Trainer:
     def _train_step(self) -> None:
         index = self.sampler.next()
         x, y = self.examples.batch(index)
-        x, y = self.mixing(self.noise(self.jitter(x.to(self.device)))), y.to(self.device)
+        x, y = self.noise(self.jitter(x.to(self.device))), y.to(self.device)
         logits = self.weights.computing(x, self.dropout).float()
         loss = self.objective(logits, y, index, x)
         loss.backward()
@@ -282,7 +278,6 @@ class Trainer:
             "dropout": self.dropout.state_dict(),
             "noise": self.noise.state_dict(),
             "jitter": self.jitter.state_dict(),
-            "mixing": self.mixing.state_dict(),
             "running": [self.lately, self.this_epoch],
             "best_accuracy": self.best_accuracy,
         }
@@ -314,7 +309,6 @@ class Trainer:
         self.dropout.load_state_dict(state["dropout"])
         self.noise.load_state_dict(state["noise"])
         self.jitter.load_state_dict(state["jitter"])
-        self.mixing.load_state_dict(state["mixing"])
         self.lately, self.this_epoch = (Running(**running) for running in state["running"])
         log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
 

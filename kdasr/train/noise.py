@@ -1,4 +1,4 @@
-"""What training does to its inputs, jitter, noise and mixing: a student and its live teachers see the same input."""
+"""What training does to its inputs, noise and jitter: a student and its live teachers see the same altered input."""
 
 from __future__ import annotations
 
@@ -60,38 +60,6 @@ class InputNoise:
     def __call__(self, x: Tensor) -> Tensor:
         """Inputs (B, *input_shape) float32 with noise of their own each."""
         return x if self.deviation is None else torch.addcmul(x, self._generator.normal(x), self.deviation)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state, as JSON types."""
-        return self._generator.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
-        self._generator.load_state_dict(state)
-
-
-class Mixing:
-    """Mixes into each input a share of another one of its batch, x + s (x' - x) (Zhang et al. 2018).
-
-    A mixture has no label, so it is for students whose live teachers see it too: they are matched between the training
-    examples, where they still disagree, and not on them alone, which they know by heart (Beyer et al. 2022).
-
-    Args:
-        share: largest share of the other input; each s is drawn uniformly between 0 and it. 0 is none.
-        seed: seed of the generator; on CUDA torch's own generator decides.
-    """
-
-    def __init__(self, share: float, seed: int = 0) -> None:
-        self.share = share
-        self._generator = Generator(seed, 3)  # another stream than dropout's, noise's and jitter's
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Inputs (B, ...) float32, mixed; batches come in random order, so the next of the batch is any other."""
-        if not self.share:
-            return x
-        bits = self._generator.bits(torch.empty(len(x), dtype=torch.int32, device=x.device))
-        share = bits.float().mul(2.0**-32).add(0.5).mul(self.share)
-        return torch.lerp(x, x.roll(1, 0), share.view(-1, *[1] * (x.ndim - 1)))
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state, as JSON types."""

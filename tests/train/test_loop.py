@@ -85,7 +85,6 @@ VARIANTS = {
     "halving": replace(OPTIONS, schedule="halving", learning_rate=0.3, select="best_dev"),
     "bf16": replace(OPTIONS, precision="bf16"),
     "noise": replace(OPTIONS, input_noise=0.2),
-    "mixing": replace(OPTIONS, mixing=0.5),
     "fp32": replace(OPTIONS, precision="fp32", max_norm=1.0, warmup=0.5),
 }
 
@@ -314,12 +313,6 @@ def test_impossible_options_are_refused(bad):
 def test_noise_and_jitter_below_zero_are_refused(bad):
     with pytest.raises(ValueError, match="input_noise, a standard deviation, and jitter, pixels, are at least 0"):
         TrainOptions(**bad)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(ValueError, match=f"mixing, a share, lies in 0 <= share <= 1, found {share}"):
-        TrainOptions(mixing=share)
 
 
 def test_jitter_is_for_images(sets, tmp_path):
