@@ -63,7 +63,7 @@ def read_model(folder: str | Path) -> GmmModel:
         (table.num_pdfs, len(table)),
         (gmm.num_pdfs, len(transitions)),
         path,
-        "make the model again with --overwrite",
+        io.AGAIN,
     )
     return GmmModel(gmm, transitions, topology, table)
 

@@ -65,7 +65,11 @@ def settings(function: F) -> F:
         metavar="SECTION.NAME=VALUE",
         help="One setting; wins over --conf.",
     )
-    @click.option("--overwrite", is_flag=True, help="Make the output again if other options or inputs made it.")
+    @click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Make the output again if other options or inputs made it; what the same ones made is kept.",
+    )
     def wrapped(conf: str | None, overrides: tuple[str, ...], part: str | None, **arguments: Any) -> Any:
         return function(settings=Settings(conf, overrides, part), **arguments)
 

@@ -70,8 +70,7 @@ class ImageExamples(Examples):
         self._images, labels = (io.map_array(self.folder / name) for name in (IMAGES, LABELS))
         if not len(self._images) == len(labels) == info["num_images"]:
             found = f"{len(self._images)} images, {len(labels)} labels"
-            do = "make it again with --overwrite"
-            raise Refusal("images are missing", where=folder, expected=info["num_images"], found=found, do=do)
+            raise Refusal("images are missing", where=folder, expected=info["num_images"], found=found, do=io.AGAIN)
         self._labels = torch.from_numpy(np.array(labels)).long()
         self.input_shape = tuple(self._images.shape[1:])
         begins = range(0, len(labels), PART)

@@ -58,7 +58,7 @@ class FrameTable:
                 where=folder,
                 expected=listed,
                 found=len(self),
-                do="make it again with --overwrite",
+                do=io.AGAIN,
             )
 
     def __len__(self) -> int:
@@ -140,14 +140,11 @@ class FrameTableWriter:
 
 
 def _read_utterances(path: Path) -> list[Utterance]:
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise Refusal(
-            "damaged utterance list", where=path, found=str(error), do="make it again with --overwrite"
-        ) from None
     utterances, begin = [], 0
-    for line in lines:
-        utterances.append(Utterance(line["id"], line["speaker"], begin, line["num_frames"]))
-        begin += line["num_frames"]
+    try:
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            utterances.append(Utterance(line["id"], line["speaker"], begin, line["num_frames"]))
+            begin += line["num_frames"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise Refusal("damaged utterance list", where=path, found=repr(error), do=io.AGAIN) from None
     return utterances

@@ -103,5 +103,5 @@ def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
     except FileNotFoundError:
         raise Refusal("no hypotheses", where=path, do="name a folder made by kdasr decode") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise Refusal("damaged hypotheses", where=path, found=repr(error), do="decode again with --overwrite") from None
+        raise Refusal("damaged hypotheses", where=path, found=repr(error), do=io.AGAIN) from None
     return hypotheses

@@ -292,7 +292,7 @@ class Trainer:
                     where=path,
                     expected=expected,
                     found=found,
-                    do="add --overwrite",
+                    do="delete it to train anew",
                 )
         checkpoint.restore(tensors["weights"], self.model.state_dict(), path)
         checkpoint.restore(tensors["optimizer"], self.optimizer.state(), path)

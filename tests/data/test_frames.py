@@ -135,6 +135,16 @@ def test_a_truncated_shard_is_refused(utterances, tmp_path):
         FrameTable(tmp_path / "feats")
 
 
+@pytest.mark.parametrize("line", ['{"id": "a", "speaker": "a"}', "[]", '{"id": '])
+def test_a_damaged_utterance_list_is_refused(utterances, tmp_path, line):
+    write_features(tmp_path / "feats", utterances[0])
+    (tmp_path / "feats" / "utterances.jsonl").write_text(f"{line}\n")
+    with pytest.raises(
+        Refusal, match=r"utterances.jsonl: damaged utterance list \(found .*; delete the folder and make"
+    ):
+        FrameTable(tmp_path / "feats")
+
+
 def test_a_missing_pdf_table_is_refused(utterances, tmp_path):
     features, pdfs = utterances
     open_set(tmp_path, features, pdfs)
