@@ -342,6 +342,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def expect_same(what: str, expected: object, found: object, where: str | Path, do: str) -> None:
     """Refuses a mismatch between what a folder says of itself and what its consumer holds; of tables, by one entry."""
-    if difference := first_difference(expected, found, what):
-        what, expected, found = difference
+    if difference := first_difference(expected, found):
+        name, expected, found = difference
+        what = f"{name} of {what}" if name else what
         raise Refusal(f"{what} does not match", where=where, expected=expected, found=found, do=do)

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -255,7 +256,7 @@ def test_a_kill_while_the_folder_is_emptied_leaves_it_ours(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(io.shutil, "rmtree", killed)
+        patch.setattr(shutil, "rmtree", killed)
         io.begin(out, made(a=2), overwrite=True)
     with pytest.raises(Refusal, match="the folder is unfinished"):
         io.read_info(out)
@@ -344,8 +345,8 @@ def test_a_mismatch_is_refused(tmp_path):
     io.expect_same("topology", "a", "a", tmp_path, "x")
     with pytest.raises(Refusal, match="topology does not match .expected a, found b.; make it again"):
         io.expect_same("topology", "a", "b", tmp_path, "make it again")
-    with pytest.raises(Refusal, match="extractor.rate does not match .expected 8, found 16.; make it again"):
-        io.expect_same("extractor", {"type": "x", "rate": 8}, {"type": "x", "rate": 16}, tmp_path, "make it again")
+    with pytest.raises(Refusal, match="rate of the extractor does not match .expected 8, found 16.; make it again"):
+        io.expect_same("the extractor", {"type": "x", "rate": 8}, {"type": "x", "rate": 16}, tmp_path, "make it again")
 
 
 def test_options_survive_json(tmp_path):

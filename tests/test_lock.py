@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     def without(descriptor: int, kind: int) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(lock.fcntl, "flock", without)
+    monkeypatch.setattr(fcntl, "flock", without)
     assert io.begin(tmp_path / "out", io.Made("verb", {}))
     assert f"{tmp_path}/out: no lock (No locks available); run one process at a time\n" in capsys.readouterr().err
     io.finish(tmp_path / "out")

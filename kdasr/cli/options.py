@@ -91,6 +91,13 @@ def transcripts(cuts: str | Path) -> dict[str, str]:
     return {cut.id: cut.supervisions[0].text or "" for cut in manifests.load_cuts(folder(cuts))}
 
 
+def fingerprint(value: str | Path, *verbs: str) -> str:
+    """Content hash of an input folder, which must exist and be made by one of the verbs."""
+    from kdasr import io
+
+    return io.fingerprint(folder(value), *verbs)
+
+
 def folder(value: str | Path) -> Path:
     """An input folder that must exist."""
     path = Path(value)

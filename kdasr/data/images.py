@@ -63,7 +63,7 @@ class ImageExamples(Examples):
 
     def __init__(self, folder: str | Path, options: ImageOptions | None = None) -> None:
         self.folder, self.options = Path(folder), options or ImageOptions()
-        info = io.read_info(self.folder)
+        info = io.read_info(self.folder, "corpus")
         self.fingerprint = str(info["fingerprint"])
         self.num_classes = int(info["num_classes"])
         self.labelling = f"{self.num_classes} classes"
@@ -123,4 +123,4 @@ class ImageSource:
 
     def fingerprints(self) -> dict[str, str]:
         """Name of the input -> its content hash."""
-        return {"images": io.fingerprint(self.images)}
+        return {"images": io.fingerprint(self.images, "corpus")}

@@ -40,14 +40,15 @@ class FrameTable:
 
     Args:
         folder: made by `FrameTableWriter` and finished.
+        verbs: those that may have made it; none named: any.
 
     Raises:
-        Refusal: the folder is unfinished, a shard is truncated, or shards and utterance list disagree.
+        Refusal: the folder is unfinished or of another verb, or its files are damaged or disagree.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *verbs: str) -> None:
         self.folder = Path(folder)
-        self.info = io.read_info(self.folder)
+        self.info = io.read_info(self.folder, *verbs)
         self.fingerprint: str = self.info["fingerprint"]
         self.utterances = _read_utterances(self.folder / "utterances.jsonl")
         self.shards = [io.map_array(path) for path in sorted(self.folder.glob("frames-*.npy"))]

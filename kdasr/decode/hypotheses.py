@@ -93,7 +93,7 @@ def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
     Raises:
         Refusal: the folder is unfinished, or its hypotheses are absent or damaged.
     """
-    io.read_info(folder)
+    io.read_info(folder, "decode")
     path = Path(folder) / HYPOTHESES
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

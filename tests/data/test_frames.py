@@ -53,6 +53,12 @@ def test_windows_are_those_of_a_naive_loop(utterances, tmp_path, memory, dtype, 
     )
 
 
+@pytest.mark.parametrize("bad", [{"left": -1}, {"right": -1}, {"memory": -0.5}])
+def test_impossible_options_are_refused(bad):
+    with pytest.raises(ValueError, match="left and right, frames, and memory, GiB, are at least 0"):
+        FrameOptions(**bad)
+
+
 def test_more_than_one_shard_was_read(utterances, tmp_path):
     assert len(open_set(tmp_path, *utterances).features.shards) > 3
 
