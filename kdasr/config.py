@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -36,7 +37,7 @@ def resolve(
         part: one of the file's `parts`, tables of sections that win over the file's own: several models, one file.
 
     Raises:
-        Refusal: unknown section, part or key (with the nearest known name), or a value of the wrong type.
+        Refusal: unknown section, part or key (with the nearest known name), or a value of the wrong type or not finite.
     """
     known = {section, *sections}
     tree = OmegaConf.structured(options)
@@ -59,6 +60,11 @@ def resolve(
         resolved: T = OmegaConf.to_object(tree)  # type: ignore[assignment]
     except ValueError as error:  # raised by __post_init__ checks
         raise Refusal(str(error), where=section) from None
+    for name in tree:
+        value = getattr(resolved, str(name))
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+            raise Refusal(f"{name} is not a finite number", where=section, found=value)
     return resolved
 
 

@@ -26,7 +26,7 @@ from numpy.lib import format as npy_format
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kdasr import log
+from kdasr import lock, log
 from kdasr.refusal import Refusal
 
 MAKING, INFO = "making.json", "info.json"
@@ -38,6 +38,7 @@ UNHASHED = (
     "time.json",
 )  # they tell of the way, not of the result
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
+AGAIN = "delete the folder and make it again"  # what is to be done about damage
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise Refusal("no such file", where=path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Refusal("damaged JSON", where=path, found=str(error), do="make it again") from None
+        raise Refusal("damaged JSON", where=path, found=str(error), do=AGAIN) from None
 
 
 def plain(value: object) -> Any:
@@ -154,18 +155,16 @@ def map_array(path: str | Path) -> np.ndarray:
             shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
             expected, found = file.tell() + int(np.prod(shape)) * dtype.itemsize, path.stat().st_size
     except FileNotFoundError:
-        raise Refusal("no such file", where=path, do="make the folder again with --overwrite") from None
+        raise Refusal("no such file", where=path, do=AGAIN) from None
     except ValueError as error:
-        raise Refusal(
-            "not an array file", where=path, found=str(error), do="make the folder again with --overwrite"
-        ) from None
+        raise Refusal("not an array file", where=path, found=str(error), do=AGAIN) from None
     if expected != found:
         raise Refusal(
             "truncated array",
             where=path,
             expected=f"{expected} bytes for shape {tuple(shape)} {dtype}",
             found=f"{found} bytes",
-            do="make the folder again with --overwrite",
+            do=AGAIN,
         )
     array = np.load(path, mmap_mode="r" if np.prod(shape) else None, allow_pickle=False)
     assert isinstance(array, np.ndarray)
@@ -188,7 +187,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], Any]:
     except FileNotFoundError:
         raise Refusal("no such file", where=path) from None
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise Refusal("damaged or foreign tensor file", where=path, found=str(error), do="make it again") from None
+        raise Refusal("damaged or foreign tensor file", where=path, found=str(error), do=AGAIN) from None
 
 
 def file_hash(path: str | Path) -> str:
@@ -219,11 +218,16 @@ def folder_hash(folder: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint(path: str | Path) -> str:
-    """Content hash of an input: a finished folder's own fingerprint, or the hash of a file's content."""
+def fingerprint(path: str | Path, *verbs: str) -> str:
+    """Content hash of an input: a finished folder's own fingerprint, or the hash of a file's content.
+
+    Args:
+        path: folder or file.
+        verbs: those that a folder may be made by; none named: any.
+    """
     path = Path(path)
     if path.is_dir():
-        found: str = read_info(path)["fingerprint"]
+        found: str = read_info(path, *verbs)["fingerprint"]
         return found
     if not path.exists():
         raise Refusal("no such file or folder", where=path, do="run the stage that makes it")
@@ -247,36 +251,66 @@ class Made:
 def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
     """Opens an output folder; False when it is already whole and up to date.
 
-    A folder begun with the same options and inputs is gone on with (its finished parts are the verb's to use).
+    A folder begun with the same options and inputs is gone on with (its finished parts are the verb's to use); one that
+    was begun and holds nothing yet may become anything. Other processes are kept out until `finish`, or waited for.
+
+    Args:
+        folder: the output.
+        made: what makes it.
+        overwrite: removes what other options or inputs made; the same are gone on with, or up to date. A folder that
+            was damaged by hand is not noticed here: delete it.
 
     Raises:
-        Refusal: the folder was made, or begun, otherwise (names the first difference), or is not ours.
+        Refusal: the folder was made, or begun, otherwise (names the first difference), is not ours, or cannot be made.
     """
-    folder = Path(folder)
-    marks = [folder / INFO, folder / MAKING]
-    mark = next((mark for mark in marks if mark.exists()), None)
-    if mark is None and folder.exists() and any(folder.iterdir()):
+    folder, begun = Path(folder), False
+    lock.hold(folder)
+    try:
+        begun = not _is_up_to_date(folder, made, overwrite)
+        if begun:
+            write_json(folder / MAKING, made.as_json())
+    finally:
+        if not begun:
+            lock.release(folder)
+    return begun
+
+
+def _is_up_to_date(folder: Path, made: Made, overwrite: bool) -> bool:
+    """Whether a folder is whole; what may not stay in it is removed or refused."""
+    mark = next((mark for mark in (folder / INFO, folder / MAKING) if mark.exists()), None)
+    content = {path.name for path in folder.iterdir()} - {MAKING, f"{MAKING}.part"}
+    if mark is None and content:
         raise Refusal("the output folder holds files that kdasr did not make", where=folder, do="name another folder")
-    if mark is not None and overwrite:
-        shutil.rmtree(folder)
-        mark = None
-    if mark is not None:
-        difference = first_difference({key: read_json(mark).get(key) for key in made.as_json()}, made.as_json())
-        if difference:
-            name, before, now = difference
-            raise Refusal(
-                f"made with another {name}",
-                where=folder,
-                expected=now,
-                found=before,
-                do="add --overwrite to make it again, or name another folder",
-            )
-        if mark.name == INFO:
-            log.event(f"{folder}: up to date")
-            return False
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / MAKING, made.as_json())
-    return True
+    if mark is None or not content:
+        return False
+    before, now = _read_record(mark), made.as_json()
+    difference = first_difference({key: before.get(key) for key in now}, now)
+    if difference and overwrite:
+        _clear(folder)
+        return False
+    if difference:
+        name, found, expected = difference
+        raise Refusal(
+            f"made with another {name}",
+            where=folder,
+            expected=expected,
+            found=found,
+            do="add --overwrite to make it again, or name another folder",
+        )
+    if mark.name == INFO:
+        log.event(f"{folder}: up to date")
+    return mark.name == INFO
+
+
+def _clear(folder: Path) -> None:
+    """Empties a folder but for a mark, so that after a kill it is still ours; the folder stays, and so its lock."""
+    if (folder / INFO).exists():
+        os.replace(folder / INFO, folder / MAKING)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MAKING:
+            path.unlink()
 
 
 def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
@@ -290,7 +324,7 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
 
 
 def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:
-    """Marks a folder as whole: hashes what is in it, writes `info.json`, drops `making.json`; returns the info."""
+    """Marks a folder as whole: hashes it, writes `info.json`, drops `making.json`, lets others in; returns the info."""
     folder = Path(folder)
     info = {
         **read_json(folder / MAKING),
@@ -300,20 +334,43 @@ def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:
     }
     write_json(folder / INFO, info)
     (folder / MAKING).unlink()
+    lock.release(folder)
     return info
 
 
-def read_info(folder: str | Path) -> dict[str, Any]:
-    """The `info.json` of a whole folder. Raises Refusal when the folder is absent or unfinished."""
+def read_info(folder: str | Path, *verbs: str) -> dict[str, Any]:
+    """The `info.json` of a whole folder.
+
+    Args:
+        folder: made by `kdasr`.
+        verbs: those that may have made it, by their first word; none named: any.
+
+    Raises:
+        Refusal: the folder is absent or unfinished, its record is damaged, or another verb made it.
+    """
     folder = Path(folder)
     if not (folder / INFO).exists():
         state = "unfinished" if (folder / MAKING).exists() else "not made by kdasr" if folder.exists() else "absent"
         raise Refusal(f"the folder is {state}", where=folder, expected=INFO, do="run the stage that makes it")
-    info: dict[str, Any] = read_json(folder / INFO)
+    info = _read_record(folder / INFO)
+    if verbs and info["verb"].split()[0] not in verbs:
+        expected = f"one made by {' or '.join(f'`kdasr {verb}`' for verb in verbs)}"
+        found = f"one made by `kdasr {info['verb'].split()[0]}`"
+        raise Refusal("a folder of another kind", where=folder, expected=expected, found=found, do="correct the path")
     return info
 
 
+def _read_record(path: Path) -> dict[str, Any]:
+    """What a mark says."""
+    record, wanted = read_json(path), ["verb", "options", "inputs", *(["fingerprint"] if path.name == INFO else [])]
+    if not (isinstance(record, dict) and record.keys() >= set(wanted)):
+        raise Refusal("damaged record", where=path, expected=f"a table of {', '.join(wanted)}", do=AGAIN)
+    return record
+
+
 def expect_same(what: str, expected: object, found: object, where: str | Path, do: str) -> None:
-    """Refuses a mismatch between what a folder says of itself and what its consumer holds."""
-    if expected != found:
+    """Refuses a mismatch between what a folder says of itself and what its consumer holds; of tables, by one entry."""
+    if difference := first_difference(expected, found):
+        name, expected, found = difference
+        what = f"{name} of {what}" if name else what
         raise Refusal(f"{what} does not match", where=where, expected=expected, found=found, do=do)

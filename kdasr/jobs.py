@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from kdasr import lock
 from kdasr.refusal import Refusal
 
 T = TypeVar("T")
@@ -41,7 +43,9 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
     workers = min(num_jobs, len(items))
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=(share,)) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_initialise, initargs=(share, lock.held())
+    ) as pool:
         futures: list[Future[bytes]] = [pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items]
         try:
             for future in as_completed(futures):
@@ -94,9 +98,10 @@ def _call_packed(call: bytes) -> bytes:
     return pickle.dumps(function(*arguments))
 
 
-def _initialise(threads: int) -> None:
+def _initialise(threads: int, folders: Sequence[Path]) -> None:
     import torch
 
+    lock.lend(folders)
     torch.set_num_threads(threads)
     _end_with_parent()
 
@@ -130,7 +135,7 @@ class Workers(Generic[T, R]):
         context = multiprocessing.get_context("spawn")
         share = max(1, cores() // max(1, workers))
         self._pools = [
-            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share,))
+            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, lock.held()))
             for _ in range(workers)
         ]
         try:

@@ -183,7 +183,7 @@ recipe_print_help() { # the script's header, its options, its stages
   printf '  %-*s %s\n' "$width" '--stage N' "first stage to run (default: ${recipe_numbers[0]})" \
     "$width" '--stop-stage N' "last stage to run (default: ${recipe_numbers[-1]})" \
     "$width" '--set KEY=VALUE' 'another value of a setting, e.g. train.epochs=2; may be repeated' \
-    "$width" '--overwrite' 'replace results that were made with other settings' \
+    "$width" '--overwrite' 'replace what was made with other settings; the rest is kept' \
     "$width" '--help' 'this text'
   printf '\nA relative PATH is relative to where you are; a default one to the folder of %s.\n\nStages:\n' "${recipe_script##*/}"
   for i in "${!recipe_numbers[@]}"; do

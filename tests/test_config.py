@@ -81,6 +81,12 @@ def test_a_value_out_of_range_is_refused():
         resolve(None, "train.epochs=0")
 
 
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "nan"])
+def test_a_value_that_is_not_finite_is_refused(value):
+    with pytest.raises(Refusal, match="^train: rate is not a finite number .found "):
+        resolve(None, f"train.rate={value}")
+
+
 @pytest.mark.parametrize("override", ["epochs=3", "train.epochs", "train.=3", "train"])
 def test_what_is_no_override_is_refused(override):
     with pytest.raises(Refusal, match=f"--set {override}: not an override .expected --set section.name=value"):

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -156,7 +157,7 @@ def test_a_truncated_array_is_refused_with_its_sizes(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"\x93NUMPY\x01\x00"])
 def test_what_is_no_array_is_refused(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(Refusal, match="a.npy: not an array file .*--overwrite"):
+    with pytest.raises(Refusal, match="a.npy: not an array file .*delete the folder and make it again"):
         io.map_array(tmp_path / "a.npy")
     with pytest.raises(Refusal, match="b.npy: no such file"):
         io.map_array(tmp_path / "b.npy")
@@ -246,6 +247,7 @@ def test_a_begun_folder_is_gone_on_with(tmp_path):
 def test_other_options_are_refused_by_the_first_difference(tmp_path, finished):
     out = tmp_path / "out"
     io.begin(out, made(a=1, b={"c": 2.0}))
+    io.write_text(out / "shard", "done")
     if finished:
         io.finish(out)
     with pytest.raises(Refusal, match=r"out: made with another options.b.c .expected 3.0, found 2.0.; add --overwrite"):
@@ -256,12 +258,89 @@ def test_other_options_are_refused_by_the_first_difference(tmp_path, finished):
         io.begin(out, io.Made("other", {"a": 1, "b": {"c": 2.0}}, {"features": "abc"}))
 
 
-def test_overwrite_makes_the_folder_anew(tmp_path):
+@pytest.mark.parametrize("finished", [True, False])
+def test_overwrite_makes_the_folder_anew(tmp_path, finished):
     out = tmp_path / "out"
     io.begin(out, made(a=1))
     io.write_text(out / "old", "1")
-    io.finish(out)
+    io.write_text(out / "deep" / "old", "1")
+    if finished:
+        io.finish(out)
+    before = out.stat().st_ino
     assert io.begin(out, made(a=2), overwrite=True) and names(out) == ["making.json"]
+    assert io.read_json(out / "making.json")["options"] == {"a": 2}
+    assert out.stat().st_ino == before  # or others would wait at the lock of a folder that is gone
+
+
+def test_overwrite_keeps_what_the_same_options_made(tmp_path, capsys):
+    out = tmp_path / "out"
+    io.begin(out, made(a=1))
+    io.write_text(out / "checkpoint", "hours")
+    assert io.begin(out, made(a=1), overwrite=True) and (out / "checkpoint").exists()
+    before = io.finish(out)
+    assert not io.begin(out, made(a=1), overwrite=True) and io.read_info(out) == before
+    assert f"{out}: up to date" in capsys.readouterr().err
+
+
+def test_a_kill_while_the_folder_is_emptied_leaves_it_ours(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    io.begin(out, made(a=1))
+    io.write_text(out / "deep" / "old", "1")
+    io.write_text(out / "old", "1")
+    io.finish(out)
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        io.begin(out, made(a=2), overwrite=True)
+    with pytest.raises(Refusal, match="the folder is unfinished"):
+        io.read_info(out)
+    assert io.begin(out, made(a=2), overwrite=True) and names(out) == ["making.json"]
+
+
+def test_a_kill_while_the_first_mark_is_written_leaves_the_folder_ours(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "making.json.part").write_text('{"verb": ')
+    assert io.begin(tmp_path / "out", made(a=1)) and names(tmp_path / "out") == ["making.json"]
+
+
+def test_a_folder_that_was_begun_and_holds_nothing_may_become_anything(tmp_path):
+    """A verb that refuses its inputs leaves the mark alone; the right command needs no --overwrite."""
+    io.begin(tmp_path / "out", made(a=1))
+    assert io.begin(tmp_path / "out", made(a=2))
+    assert io.read_json(tmp_path / "out" / "making.json")["options"] == {"a": 2}
+
+
+@pytest.mark.parametrize("out", ["file", "file/out", "file/deep/out"])
+def test_an_output_folder_in_place_of_a_file_is_refused(tmp_path, out):
+    (tmp_path / "file").write_text("x")
+    found = "a file" if out == "file" else "a file above it"
+    with pytest.raises(Refusal, match=f"{out}: no output folder can be made here .found {found}.; name another"):
+        io.begin(tmp_path / out, made())
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"verb": "train"}'])
+def test_a_record_that_says_too_little_is_refused(tmp_path, content):
+    (tmp_path / "info.json").write_text(content)
+    told = "info.json: damaged record .expected a table of verb, options, inputs, fingerprint.; delete the folder"
+    with pytest.raises(Refusal, match=told):
+        io.read_info(tmp_path)
+    with pytest.raises(Refusal, match=told):
+        io.begin(tmp_path, made(), overwrite=True)
+
+
+def test_a_folder_of_another_verb_is_refused(tmp_path):
+    io.begin(tmp_path, io.Made("features kdasr-fbank", {}))
+    info = io.finish(tmp_path)
+    assert io.read_info(tmp_path, "align", "features") == io.read_info(tmp_path) == info
+    assert io.fingerprint(tmp_path, "features") == info["fingerprint"]
+    told = "a folder of another kind .expected one made by `kdasr align` or `kdasr mono`, found one made by `kdasr feat"
+    for read in (io.read_info, io.fingerprint):
+        with pytest.raises(Refusal, match=told):
+            read(tmp_path, "align", "mono")
 
 
 def test_a_foreign_folder_is_never_deleted(tmp_path):
@@ -303,6 +382,8 @@ def test_a_mismatch_is_refused(tmp_path):
     io.expect_same("topology", "a", "a", tmp_path, "x")
     with pytest.raises(Refusal, match="topology does not match .expected a, found b.; make it again"):
         io.expect_same("topology", "a", "b", tmp_path, "make it again")
+    with pytest.raises(Refusal, match="rate of the extractor does not match .expected 8, found 16.; make it again"):
+        io.expect_same("the extractor", {"type": "x", "rate": 8}, {"type": "x", "rate": 16}, tmp_path, "make it again")
 
 
 def test_options_survive_json(tmp_path):

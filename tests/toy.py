@@ -118,7 +118,13 @@ def write_arpa(path: Path, text: str = ARPA) -> Path:
 
 
 def write_speech(
-    folder: Path, texts: dict[str, str], seed: int = 0, dim: int = 4, silence: int = 6, spread: float = 0.4
+    folder: Path,
+    texts: dict[str, str],
+    seed: int = 0,
+    dim: int = 4,
+    silence: int = 6,
+    spread: float = 0.4,
+    extractor: object = None,
 ) -> tuple[Path, dict[str, list[str]]]:
     """A finished feature table in which every phone shows a pattern of its own, by state, for 4 to 7 frames a state.
 
@@ -139,7 +145,7 @@ def write_speech(
                 frames.append(pattern + rng.normal(size=(length, dim)) * spread)
                 names += [phone] * length
         features[id], truth[id] = np.concatenate(frames).astype(np.float32), names
-    return write_features(folder, features), truth
+    return write_features(folder, features, extractor=extractor), truth
 
 
 def sentences(num: int, seed: int = 0, prefix: str = "") -> dict[str, str]:

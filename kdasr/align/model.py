@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +30,14 @@ class GmmModel:
         transition_log_probs: (num_transitions,) float32; those that leave one state sum to 1.
         topology: phones and their states.
         table: what the transition ids mean.
+        extractor: settings that made the features it was trained on; None if they are not recorded.
     """
 
     gmm: Gmm
     transition_log_probs: torch.Tensor
     topology: Topology
     table: TransitionTable
+    extractor: dict[str, Any] | None = None
 
     def write(self, folder: str | Path) -> None:
         """Writes `model.safetensors` and `topology.json`."""
@@ -44,7 +47,7 @@ class GmmModel:
 
 def read_model(folder: str | Path) -> GmmModel:
     """Reads a finished model folder. Raises Refusal if it is unfinished or damaged, or holds no GMM."""
-    io.read_info(folder)
+    info = io.read_info(folder, "mono")
     path = Path(folder) / MODEL
     tensors, _ = io.load_tensors(path)
     if set(tensors) != TENSORS:
@@ -63,9 +66,9 @@ def read_model(folder: str | Path) -> GmmModel:
         (table.num_pdfs, len(table)),
         (gmm.num_pdfs, len(transitions)),
         path,
-        "make the model again with --overwrite",
+        io.AGAIN,
     )
-    return GmmModel(gmm, transitions, topology, table)
+    return GmmModel(gmm, transitions, topology, table, info.get("extractor"))
 
 
 def expect_topology(folder: str | Path, fingerprint: str) -> None:
@@ -76,10 +79,12 @@ def expect_topology(folder: str | Path, fingerprint: str) -> None:
 
 
 def expect_cepstra(model: GmmModel, features: FrameTable) -> None:
-    """Refuses features that are not of the dimension that the model was trained on."""
+    """Refuses features of another dimension, or made with other settings, than those that the model was trained on."""
     dim = model.gmm.mean.shape[1] // (DELTA_ORDER + 1)
     do = "name the cepstra of the set, made by kdasr features --type mfcc"
     io.expect_same("dimension of features and GMM", dim, features.dim, features.folder, do)
+    do = "make the features as the GMM's own"
+    io.expect_same("the features' extractor", model.extractor, features.info.get("extractor"), features.folder, do)
 
 
 def gmm_frames(table: FrameTable, utterances: list[Utterance] | None = None) -> list[torch.Tensor]:

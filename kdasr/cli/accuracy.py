@@ -33,17 +33,13 @@ def command(
 ) -> None:
     """Write accuracy and cross-entropy of the ensemble (by `distill.mean`) and of each member into OUT."""
     from kdasr import io
-    from kdasr.distill.ensemble import Ensemble, model_folders, score
+    from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders, score
     from kdasr.train.accuracy import Score
 
     source, mean = train.expected(settings), settings.section("distill").mean
     folders = model_folders([options.folder(model) for model in model_dirs])
-    fingerprints = {f"model_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
-    if io.begin(
-        out,
-        io.Made("accuracy", {"name": name, "mean": mean}, {**source.fingerprints(), **fingerprints}),
-        overwrite,
-    ):
+    inputs = {**source.fingerprints(), **fingerprints("model", folders)}
+    if io.begin(out, io.Made("accuracy", {"name": name, "mean": mean}, inputs), overwrite):
         ensemble = Ensemble.load(folders, mean, device="auto")
         together, each = score(ensemble, source.open())
         members = [{"folder": folder, **asdict(member)} for folder, member in zip(ensemble.names, each, strict=True)]

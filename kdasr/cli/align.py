@@ -36,11 +36,15 @@ def command(
     from kdasr.lang.language import read_language
 
     align = settings.section("align")
-    paths = {"model": model, "features": features, "cuts": cuts, "lang": lang}
-    made = io.Made("align", align, {name: io.fingerprint(options.folder(path)) for name, path in paths.items()})
+    inputs = {
+        "model": options.fingerprint(model, "mono"),
+        "features": options.fingerprint(features, "features"),
+        "cuts": options.fingerprint(cuts, "corpus"),
+        "lang": options.fingerprint(lang, "lang"),
+    }
     language = read_language(lang)
     expect_topology(model, language.topology.fingerprint)
-    if not io.begin(out, made, overwrite):
+    if not io.begin(out, io.Made("align", align, inputs), overwrite):
         return
     begin = time.perf_counter()
     facts = write_alignment(

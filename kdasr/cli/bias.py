@@ -36,6 +36,7 @@ def command(
     """
     from kdasr import io, log, models
     from kdasr.distill import bias
+    from kdasr.distill.ensemble import VERBS
 
     if (like is None) == (dev.source(settings) is None):
         raise Refusal("the shift is chosen once", where="kdasr bias", expected="a development set, or --like DIR")
@@ -43,17 +44,18 @@ def command(
     named = {"dev": dev.source(settings), "test": train.source(settings)}
     sources = {name: source for name, source in named.items() if source is not None}
     prints = {f"{name}_{key}": value for name, it in sources.items() for key, value in it.fingerprints().items()}
-    inputs = {"model": io.fingerprint(chosen), **({"like": io.fingerprint(like)} if like else {}), **prints}
+    inputs = {
+        "model": io.fingerprint(chosen, *VERBS),
+        **({"like": io.fingerprint(like, "bias")} if like else {}),
+        **prints,
+    }
     if not io.begin(out, io.Made("bias", {"bias": tried, "classes": numbers}, inputs), overwrite):
         return
-    net, shifts = models.load(chosen / "model.safetensors"), tried.shifts()
+    taken = float(io.read_info(like)["shift"]) if like else None
+    net, shifts = models.load(chosen / "model.safetensors"), bias.among(tried.shifts(), taken or 0.0)
     curves = {name: bias.curve(net, source.open(), numbers, shifts) for name, source in sources.items()}
-    if like:
-        shift = float(io.read_info(like)["shift"])
-        at = int((shifts - shift).abs().argmin())
-    else:
-        at = bias.best(curves["dev"], shifts)
-        shift = round(float(shifts[at]), 6)
+    at = bias.best(curves["dev"], shifts) if taken is None else int((shifts - taken).abs().argmin())
+    shift = round(float(shifts[at]), 6)
     columns = {"shift": [round(float(value), 6) for value in shifts]}
     columns |= {name: found.errors.tolist() for name, found in curves.items()}
     columns |= {f"{name}_of_classes": found.class_errors.tolist() for name, found in curves.items()}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kdasr.cli import options
 from kdasr.refusal import Refusal
-
-if TYPE_CHECKING:
-    import torch
-
-    from kdasr.data.table import FrameTable
 
 
 @click.command()
@@ -56,7 +50,7 @@ def command(
 ) -> None:
     """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
     from kdasr import io, jobs
-    from kdasr.distill.ensemble import model_folders
+    from kdasr.distill.ensemble import VERBS, model_folders
 
     if (gmm is None) == (not models):
         raise Refusal("one kind of model is wanted", where="kdasr decode", expected="--gmm DIR or --model DIR")
@@ -69,12 +63,13 @@ def command(
             do="decode them one by one",
         )
     shared = {name: options.folder(path) for name, path in (("features", features), ("graph", graph), ("lang", lang))}
+    prints = {name: io.fingerprint(path, name) for name, path in shared.items()}
     graph_info = io.read_info(graph)
     topology, words = graph_info.get("topology"), graph_info["inputs"].get("lang")
     do = "name the lang folder that the graph was made with"  # word numbers of another would be read as other words
-    io.expect_same("language of the graph", words, io.fingerprint(lang), graph, do)
+    io.expect_same("language of the graph", words, prints["lang"], graph, do)
     for folder in folders:
-        found = io.read_info(folder).get("topology")
+        found = io.read_info(folder, *(["mono"] if gmm else VERBS)).get("topology")
         io.expect_same("topology of graph and model", topology, found, folder, "name the graph made for this model")
     decode, mean = settings.section("decode"), settings.section("distill").mean
     kind = "gmm" if gmm else "dnn"
@@ -94,6 +89,7 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, b
     from kdasr import fsa, io
     from kdasr.data.table import FrameTable
     from kdasr.decode.hypotheses import decode_set
+    from kdasr.decode.scorers import dnn_scorer, gmm_scorer
     from kdasr.decode.search import Searcher
     from kdasr.lang.language import read_language
 
@@ -104,26 +100,5 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, b
         return
     lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
     searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
-    scorer = _gmm_scorer(folders[0], table) if kind == "gmm" else _dnn_scorer(folders, table, mean, decode)
+    scorer = gmm_scorer(folders[0], table) if kind == "gmm" else dnn_scorer(folders, table, mean, decode)
     io.finish(out, **decode_set(out, searcher, lexicon, table, scorer))
-
-
-def _gmm_scorer(folder: Path, table: FrameTable) -> Callable[[int], torch.Tensor]:
-    from kdasr.align.model import expect_cepstra, gmm_frames, read_model
-
-    model = read_model(folder)
-    expect_cepstra(model, table)
-    frames = gmm_frames(table)
-    return lambda number: model.gmm.log_likelihoods(frames[number])
-
-
-def _dnn_scorer(folders: list[Path], table: FrameTable, mean: str, decode: Any) -> Callable[[int], torch.Tensor]:
-    from kdasr import io
-    from kdasr.decode.prior import log_prior
-    from kdasr.distill.ensemble import Ensemble
-
-    dim = io.read_info(folders[0])["dim"]
-    io.expect_same("dimension of features and model", dim, table.dim, table.folder, "name the set's filterbanks")
-    ensemble = Ensemble.load(folders, mean)
-    prior = log_prior(getattr(ensemble, decode.prior), decode.prior_floor)
-    return lambda number: ensemble.log_posteriors(table.frames(table.utterances[number])) - prior

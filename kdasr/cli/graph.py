@@ -25,7 +25,9 @@ def command(out: Path, lang: str, lm: str, model: str, settings: options.Setting
 
     graph = settings.section("graph")
     inputs = {
-        name: io.fingerprint(options.folder(path)) for name, path in (("lang", lang), ("lm", lm), ("model", model))
+        "lang": options.fingerprint(lang, "lang"),
+        "lm": options.fingerprint(lm, "lm"),
+        "model": options.fingerprint(model, "mono"),
     }
     language = read_language(lang)
     expect_topology(model, language.topology.fingerprint)

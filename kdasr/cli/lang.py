@@ -23,7 +23,7 @@ def command(out: Path, lexicon: str, cuts: tuple[str, ...], settings: options.Se
     lang = settings.section("lang")
     inputs = {
         "lexicon": io.fingerprint(lexicon),
-        **{f"cuts_{n}": io.fingerprint(options.folder(c)) for n, c in enumerate(cuts)},
+        **{f"cuts_{n}": options.fingerprint(c, "corpus") for n, c in enumerate(cuts)},
     }
     read = read_lexicon(lexicon, lang)  # before anything is begun: a line to be mended leaves no folder behind
     if not io.begin(out, io.Made("lang", lang, inputs), overwrite):

@@ -29,6 +29,6 @@ def command(out: Path, cuts: str | None, arpa: str | None, settings: options.Set
             io.finish(out)
     elif cuts is not None:
         lm = settings.section("lm")
-        if io.begin(out, io.Made("lm", lm, {"cuts": io.fingerprint(options.folder(cuts))}), overwrite):
+        if io.begin(out, io.Made("lm", lm, {"cuts": options.fingerprint(cuts, "corpus")}), overwrite):
             train_ngram(list(options.transcripts(cuts).values()), out / ARPA, lm.order)
             io.finish(out)

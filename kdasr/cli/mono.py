@@ -28,20 +28,22 @@ def command(
 
     mono, align = settings.section("mono"), settings.section("align")
     inputs = {
-        name: io.fingerprint(options.folder(path))
-        for name, path in (("features", features), ("cuts", cuts), ("lang", lang))
+        "features": options.fingerprint(features, "features"),
+        "cuts": options.fingerprint(cuts, "corpus"),
+        "lang": options.fingerprint(lang, "lang"),
     }
     if not io.begin(out, io.Made("mono", {"mono": mono, "align": align}, inputs), overwrite):
         return
     begin = time.perf_counter()
-    language = read_language(lang)
-    model, lost = train(FrameTable(features), options.transcripts(cuts), language.lexicon, mono, align, num_jobs)
+    language, table = read_language(lang), FrameTable(features)
+    model, lost = train(table, options.transcripts(cuts), language.lexicon, mono, align, num_jobs)
     model.write(out)
     seconds = time.perf_counter() - begin
     facts = {
         "num_gaussians": len(model.gmm),
         "num_pdfs": model.table.num_pdfs,
         "topology": model.topology.fingerprint,
+        "extractor": table.info.get("extractor"),
     }
     io.finish(out, **facts, not_aligned=lost, seconds=seconds)
     log.event(f"{out}: {len(model.gmm)} Gaussians of {model.table.num_pdfs} states in {seconds:.0f} s")

@@ -65,7 +65,11 @@ def settings(function: F) -> F:
         metavar="SECTION.NAME=VALUE",
         help="One setting; wins over --conf.",
     )
-    @click.option("--overwrite", is_flag=True, help="Make the output again if other options or inputs made it.")
+    @click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Make the output again if other options or inputs made it; what the same ones made is kept.",
+    )
     def wrapped(conf: str | None, overrides: tuple[str, ...], part: str | None, **arguments: Any) -> Any:
         return function(settings=Settings(conf, overrides, part), **arguments)
 
@@ -86,6 +90,13 @@ def transcripts(cuts: str | Path) -> dict[str, str]:
 
     supervised = (cut for cut in manifests.load_cuts(folder(cuts)) if cut.supervisions)
     return {cut.id: " ".join(part.text or "" for part in cut.supervisions) for cut in supervised}
+
+
+def fingerprint(value: str | Path, *verbs: str) -> str:
+    """Content hash of an input folder, which must exist and be made by one of the verbs."""
+    from kdasr import io
+
+    return io.fingerprint(folder(value), *verbs)
 
 
 def folder(value: str | Path) -> Path:

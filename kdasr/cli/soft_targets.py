@@ -27,11 +27,11 @@ def command(
     """Write soft targets into OUT, at the temperature and by the mean of the settings' section `distill`."""
     from kdasr import io
     from kdasr.distill import soft_targets
-    from kdasr.distill.ensemble import Ensemble, model_folders
+    from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
 
     source, distill = train.expected(settings), settings.section("distill")
     folders = model_folders([options.folder(teacher) for teacher in teachers])
     wanted = {"temperature": distill.temperature, "mean": distill.mean, source.section: source.options}
-    fingerprints = {f"teacher_{number}": io.fingerprint(path) for number, path in enumerate(folders)}
-    if io.begin(out, io.Made("soft-targets", wanted, {**source.fingerprints(), **fingerprints}), overwrite):
+    inputs = {**source.fingerprints(), **fingerprints("teacher", folders)}
+    if io.begin(out, io.Made("soft-targets", wanted, inputs), overwrite):
         soft_targets.make(out, Ensemble.load(folders, distill.mean, device="auto"), source.open(), distill.temperature)

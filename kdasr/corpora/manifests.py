@@ -95,7 +95,7 @@ def save_cuts(folder: Path, cuts: Sequence[MonoCut]) -> None:
 
 def load_cuts(folder: Path) -> list[MonoCut]:
     """The cuts of a finished folder, in order. Raises Refusal if it is unfinished or holds none, or damaged ones."""
-    io.read_info(folder)
+    io.read_info(folder, "corpus")
     if not (folder / CUTS).exists():
         raise Refusal("no cuts", where=folder, expected=CUTS, do="name a folder that `kdasr corpus` made")
     try:

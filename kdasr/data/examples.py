@@ -27,6 +27,7 @@ class Examples(ABC):
         background: classes left out of the second accuracy (silence states of speech).
         parts: the stretches in which columns are stored (utterances for speech), in the examples' order.
         identity: names of the facts in which a stored column of these examples must agree with them.
+        extractor: settings that made the inputs, as far as a model must know them; None if they are not recorded.
         movable: whether a shifted input is still one of its class, as an image's is.
     """
 
@@ -37,6 +38,7 @@ class Examples(ABC):
     background: tuple[int, ...] = ()
     parts: Sequence[Utterance]
     identity: tuple[str, ...]
+    extractor: Any = None
     movable: bool = False
 
     def __len__(self) -> int:

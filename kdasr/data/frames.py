@@ -26,6 +26,10 @@ class FrameOptions:
     right: int = 5  # frames after it; the paper's, 26 frames in all
     memory: float = 4.0  # GiB; larger feature tables are read from disk at each batch
 
+    def __post_init__(self) -> None:
+        if min(self.left, self.right, self.memory) < 0:
+            raise ValueError("left and right, frames, and memory, GiB, are at least 0")
+
 
 def windows(frames: Tensor, left: int, right: int) -> Tensor:
     """Each frame of an utterance with its context; the edges repeat the first and the last frame.
@@ -72,6 +76,7 @@ class FrameExamples(Examples):
         self.num_classes = int(alignment.info["num_pdfs"])
         self.labelling = str(alignment.info["topology"])
         self.background = tuple(alignment.info["silence_pdfs"])
+        self.extractor = features.info.get("extractor")
         made_of = f"{features.fingerprint} {alignment.fingerprint} {self.options.left} {self.options.right}"
         self.fingerprint = hashlib.sha256(made_of.encode()).hexdigest()[:16]
         self.parts = self._match()
@@ -181,6 +186,7 @@ class FrameExamples(Examples):
             "left": self.options.left,
             "right": self.options.right,
             "frame_shift": self.features.info.get("frame_shift"),
+            "extractor": self.extractor,
             "features": self.features.fingerprint,
             "alignment": self.alignment.fingerprint,
         }
@@ -213,8 +219,11 @@ class FrameSource:
 
     def open(self) -> FrameExamples:
         """The examples."""
-        return FrameExamples(FrameTable(self.features), FrameTable(self.alignment), self.options)
+        return FrameExamples(FrameTable(self.features, "features"), FrameTable(self.alignment, "align"), self.options)
 
     def fingerprints(self) -> dict[str, str]:
         """Name of each input -> its content hash."""
-        return {"features": io.fingerprint(self.features), "alignment": io.fingerprint(self.alignment)}
+        return {
+            "features": io.fingerprint(self.features, "features"),
+            "alignment": io.fingerprint(self.alignment, "align"),
+        }

@@ -63,15 +63,14 @@ class ImageExamples(Examples):
 
     def __init__(self, folder: str | Path, options: ImageOptions | None = None) -> None:
         self.folder, self.options = Path(folder), options or ImageOptions()
-        info = io.read_info(self.folder)
+        info = io.read_info(self.folder, "corpus")
         self.fingerprint = str(info["fingerprint"])
         self.num_classes = int(info["num_classes"])
         self.labelling = f"{self.num_classes} classes"
         self._images, labels = (io.map_array(self.folder / name) for name in (IMAGES, LABELS))
         if not len(self._images) == len(labels) == info["num_images"]:
             found = f"{len(self._images)} images, {len(labels)} labels"
-            do = "make it again with --overwrite"
-            raise Refusal("images are missing", where=folder, expected=info["num_images"], found=found, do=do)
+            raise Refusal("images are missing", where=folder, expected=info["num_images"], found=found, do=io.AGAIN)
         self._labels = torch.from_numpy(np.array(labels)).long()
         self.input_shape = tuple(self._images.shape[1:])
         begins = range(0, len(labels), PART)
@@ -124,4 +123,4 @@ class ImageSource:
 
     def fingerprints(self) -> dict[str, str]:
         """Name of the input -> its content hash."""
-        return {"images": io.fingerprint(self.images)}
+        return {"images": io.fingerprint(self.images, "corpus")}

@@ -40,14 +40,15 @@ class FrameTable:
 
     Args:
         folder: made by `FrameTableWriter` and finished.
+        verbs: those that may have made it; none named: any.
 
     Raises:
-        Refusal: the folder is unfinished, a shard is truncated, or shards and utterance list disagree.
+        Refusal: the folder is unfinished or of another verb, or its files are damaged or disagree.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *verbs: str) -> None:
         self.folder = Path(folder)
-        self.info = io.read_info(self.folder)
+        self.info = io.read_info(self.folder, *verbs)
         self.fingerprint: str = self.info["fingerprint"]
         self.utterances = _read_utterances(self.folder / "utterances.jsonl")
         self.shards = [io.map_array(path) for path in sorted(self.folder.glob("frames-*.npy"))]
@@ -58,7 +59,7 @@ class FrameTable:
                 where=folder,
                 expected=listed,
                 found=len(self),
-                do="make it again with --overwrite",
+                do=io.AGAIN,
             )
 
     def __len__(self) -> int:
@@ -144,14 +145,11 @@ class FrameTableWriter:
 
 
 def _read_utterances(path: Path) -> list[Utterance]:
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise Refusal(
-            "damaged utterance list", where=path, found=str(error), do="make it again with --overwrite"
-        ) from None
     utterances, begin = [], 0
-    for line in lines:
-        utterances.append(Utterance(line["id"], line["speaker"], begin, line["num_frames"]))
-        begin += line["num_frames"]
+    try:
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            utterances.append(Utterance(line["id"], line["speaker"], begin, line["num_frames"]))
+            begin += line["num_frames"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise Refusal("damaged utterance list", where=path, found=repr(error), do=io.AGAIN) from None
     return utterances

@@ -98,7 +98,7 @@ def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
     Raises:
         Refusal: the folder is unfinished, or its hypotheses are absent or damaged.
     """
-    io.read_info(folder)
+    io.read_info(folder, "decode")
     path = Path(folder) / HYPOTHESES
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -108,5 +108,5 @@ def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
     except FileNotFoundError:
         raise Refusal("no hypotheses", where=path, do="name a folder made by kdasr decode") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise Refusal("damaged hypotheses", where=path, found=repr(error), do="decode again with --overwrite") from None
+        raise Refusal("damaged hypotheses", where=path, found=repr(error), do=io.AGAIN) from None
     return hypotheses

@@ -21,7 +21,7 @@ def log_prior(counts: torch.Tensor, floor: float) -> torch.Tensor:
         Refusal: nothing was counted.
     """
     if not counts.sum() > 0:
-        raise Refusal("the prior has no counts", where="decoding", do="train the model again with --overwrite")
+        raise Refusal("the prior has no counts", where="decoding", do="delete the model and train it again")
     share = counts.double() / counts.double().sum()
     floored = share.clamp(min=floor / len(counts))
     return (floored / floored.sum()).log().float()

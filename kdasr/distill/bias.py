@@ -43,6 +43,13 @@ class BiasOptions:
         return torch.arange(-below, above + 1, dtype=torch.float64) * self.step
 
 
+def among(shifts: Tensor, shift: float) -> Tensor:
+    """The shifts (K,), and `shift` too if it is none of them, ascending."""
+    if float((shifts - shift).abs().min()) < 1e-6:  # shifts are kept rounded to as much
+        return shifts
+    return torch.cat([shifts, shifts.new_tensor([shift])]).sort().values
+
+
 @dataclass(frozen=True)
 class Curve:
     """Errors of a set at every shift.

@@ -22,7 +22,8 @@ from kdasr.train import precision
 from kdasr.train.accuracy import BATCH, Score, Tally, in_order
 
 MEANS = ("arithmetic", "geometric")
-SHARED = ("labelling", "num_pdfs", "dim", "left", "right")  # facts in which all members agree
+SHARED = ("labelling", "num_pdfs", "dim", "left", "right", "extractor")  # facts in which all members agree
+VERBS = ("train", "distill", "bias")  # those that make models
 
 
 def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -32,6 +33,11 @@ def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:
         members = [path for path in Path(folder).glob("*-*") if re.fullmatch(r"(member|student)-\d+", path.name)]
         found += sorted(members, key=lambda path: int(path.name.rpartition("-")[2])) or [Path(folder)]
     return found
+
+
+def fingerprints(role: str, folders: Sequence[Path]) -> dict[str, str]:
+    """`<role>_<number>` -> content hash of each model folder. Raises Refusal where a folder holds no DNN."""
+    return {f"{role}_{number}": io.fingerprint(folder, *VERBS) for number, folder in enumerate(folders)}
 
 
 class Ensemble:
@@ -81,7 +87,7 @@ class Ensemble:
         paths = model_folders(folders)
         if not paths:
             raise Refusal("no model named", expected="one model folder at least")
-        infos = [io.read_info(path) for path in paths]
+        infos = [io.read_info(path, *VERBS) for path in paths]
         for path, info in zip(paths, infos, strict=True):
             for fact in SHARED:
                 io.expect_same(
@@ -131,6 +137,16 @@ class Ensemble:
     def fingerprints(self) -> list[str]:
         """Content hash of each member."""
         return [str(info["fingerprint"]) for info in self.infos]
+
+    def expect(self, examples: Examples) -> None:
+        """Refuses examples of another labelling, another window or features made otherwise than the models'."""
+        if not self.infos:  # models of no folder
+            return
+        own = (self.labelling, self.input_shape, self.infos[0].get("extractor"))
+        theirs = (examples.labelling, examples.input_shape, examples.extractor)
+        do = ("name alignments by one GMM", "set frames.left and frames.right as theirs", "make the features as theirs")
+        for what, expected, found, way in zip(("labelling", "input shape", "extractor"), theirs, own, do, strict=True):
+            io.expect_same(f"the {what} of models and examples", expected, found, self.names[0], way)
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
@@ -190,17 +206,9 @@ def score(ensemble: Ensemble, examples: Examples) -> tuple[Score, list[Score]]:
     """The ensemble's score and each member's, in one pass.
 
     Raises:
-        Refusal: the labels are those of another topology.
+        Refusal: the examples are none that the models can be asked about.
     """
-    do = "score with an alignment by the models' own topology"
-    if ensemble.infos:
-        io.expect_same(
-            "the labelling of examples and models",
-            ensemble.labelling,
-            examples.labelling,
-            ensemble.names[0],
-            do,
-        )
+    ensemble.expect(examples)
 
     def predicted(batch: tuple[Tensor, Tensor]) -> tuple[list[Tensor], Tensor]:
         logits = ensemble.logits(batch[0])

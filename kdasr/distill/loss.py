@@ -24,6 +24,8 @@ class DistillOptions:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or min(self.soft_weight, self.hard_weight) < 0:
             raise ValueError("temperature must be above 0, soft_weight and hard_weight not below")
+        if not self.soft_weight and not self.hard_weight:
+            raise ValueError("soft_weight and hard_weight must not both be 0")
         if self.mean not in MEANS:
             raise unknown_name("mean", self.mean, MEANS, "distill.mean")
 

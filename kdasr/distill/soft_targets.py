@@ -41,22 +41,8 @@ class LiveTargets:
 
     def __init__(self, ensemble: Ensemble, temperature: float, examples: Examples | None = None) -> None:
         self.ensemble, self.temperature, self.examples = ensemble, temperature, examples
-        if examples is not None and ensemble.infos:
-            do = "train the teachers on alignments of one model"
-            io.expect_same(
-                "the labelling of teachers and examples",
-                examples.labelling,
-                ensemble.labelling,
-                ensemble.names[0],
-                do,
-            )
-            io.expect_same(
-                "the input shape of teachers and examples",
-                examples.input_shape,
-                ensemble.input_shape,
-                ensemble.names[0],
-                do,
-            )
+        if examples is not None:
+            ensemble.expect(examples)
 
     def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor:
         """p_T of `inputs`, (B, S) float32."""
@@ -81,7 +67,7 @@ class SoftTargets:
     """
 
     def __init__(self, folder: str | Path, examples: Examples | None = None, temperature: float | None = None) -> None:
-        self.table = FrameTable(folder)
+        self.table = FrameTable(folder, "soft-targets")
         info = self.table.info
         self.kind, stored = info["kind"], float(info["temperature"])
         self.temperature = stored if temperature is None else float(temperature)
@@ -132,7 +118,7 @@ def make(folder: Path, ensemble: Ensemble, examples: Examples, temperature: floa
     Returns:
         The folder's info.
     """
-    LiveTargets(ensemble, temperature, examples)  # refuses teachers of another labelling
+    ensemble.expect(examples)
 
     def rows(part: Utterance) -> np.ndarray:
         index = torch.arange(part.begin, part.begin + part.num_frames)

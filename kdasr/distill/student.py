@@ -9,7 +9,7 @@ from typing import Any
 
 from kdasr import io, jobs
 from kdasr.data.examples import Examples, Source
-from kdasr.distill.ensemble import Ensemble, model_folders
+from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
@@ -33,6 +33,21 @@ class StudentJob:
     threads: int = 0
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        if (self.soft_targets is None) == (not self.teachers):
+            raise Refusal(
+                "a student learns from stored soft targets or from teachers",
+                do="name --soft-targets or --teacher, one of them",
+            )
+        if self.soft_targets is not None and self.student.jitter:
+            raise Refusal(
+                "stored soft targets are of images that were not moved",
+                where="student.jitter",
+                expected=0,
+                found=self.student.jitter,
+                do="name the teachers with --teacher in place of --soft-targets, or set it to 0",
+            )
+
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
@@ -42,15 +57,11 @@ class StudentJob:
             "distill": self.distill,
             self.source.section: self.source.options,
         }
-        if (self.soft_targets is None) == (not self.teachers):
-            raise Refusal(
-                "a student learns from stored soft targets or from teachers",
-                do="name --soft-targets or --teacher, one of them",
-            )
-        teachers = {
-            f"teacher_{number}": io.fingerprint(path) for number, path in enumerate(model_folders(self.teachers))
-        }
-        targets = {"soft_targets": io.fingerprint(self.soft_targets)} if self.soft_targets else teachers
+        targets = (
+            {"soft_targets": io.fingerprint(self.soft_targets, "soft-targets")}
+            if self.soft_targets
+            else fingerprints("teacher", model_folders(self.teachers))
+        )
         return io.Made("distill", options, {**inputs(self.source, self.dev), **targets})
 
     def objective(self, examples: Examples) -> Distillation:

@@ -45,7 +45,7 @@ def compute(
     made = io.Made(
         f"features {extractor.name}",
         validate.shaping(extractor.config),
-        {"cuts": io.fingerprint(cuts_folder)},
+        {"cuts": io.fingerprint(cuts_folder, "corpus")},
     )
     if not io.begin(out, made, overwrite):
         return
@@ -61,8 +61,10 @@ def compute(
     validate.write_bad(out, bad)
     _attach(out, extractor, cuts, lengths)
     shutil.rmtree(out / "parts", ignore_errors=True)
+    shaping = {name: value for name, value in made.options.items() if name != "dtype"}
     facts = {
         "type": extractor.name,
+        "extractor": {"type": extractor.name, **shaping},  # in which a model's features must agree
         "dim": extractor.feature_dim(extractor.config.sampling_rate),
         "frame_shift": extractor.frame_shift,
         "num_frames": sum(lengths.values()),

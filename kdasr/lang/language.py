@@ -52,7 +52,7 @@ def write_language(out: str | Path, lexicon: Lexicon, texts: Iterable[str] = ())
 
 def read_language(folder: str | Path) -> Language:
     """Reads a finished language folder. Raises Refusal if it is unfinished or damaged."""
-    info = io.read_info(folder)
+    info = io.read_info(folder, "lang")
     options = dict(info["options"])
     options["noise_words"] = tuple(options["noise_words"])
     lexicon = read_lexicon(Path(folder) / LEXICON, LangOptions(**options))

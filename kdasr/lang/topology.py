@@ -160,9 +160,7 @@ def read_topology(path: str | Path) -> Topology:
         )
         return Topology(tuple(record["phones"]), tuple(record["silence_phones"]), states)
     except (KeyError, TypeError, ValueError) as error:
-        raise Refusal(
-            "not a topology", where=path, found=repr(error), do="make the folder again with --overwrite"
-        ) from None
+        raise Refusal("not a topology", where=path, found=repr(error), do=io.AGAIN) from None
 
 
 def equal_alignment(

@@ -212,7 +212,7 @@ class _Reader:
         record = self.files.words.get(place)
         if record is None:
             raise Refusal(
-                "no word error rates", where=self.files.where / place / WORDS, do="score again with --overwrite"
+                "no word error rates", where=self.files.where / place / WORDS, do="delete the folder and score again"
             )
         return {key: WordRate(**{name: value[name] for name in names}) for key, value in record.items()}
 

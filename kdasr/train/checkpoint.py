@@ -34,7 +34,7 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     """Reads what `save` wrote and sets the generators of torch, numpy and Python."""
     flat, state = io.load_tensors(path)
     if not isinstance(state, dict) or "python" not in state:
-        raise Refusal("not a checkpoint of kdasr", where=path, do="add --overwrite to train anew")
+        raise Refusal("not a checkpoint of kdasr", where=path, do="delete it to train anew")
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         group, _, name = key.partition("/")

@@ -59,6 +59,8 @@ class TrainOptions:
             raise ValueError("input_noise, a standard deviation, and jitter, pixels, are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
+        if min(self.warmup, self.clip, self.max_norm, self.threads, self.checkpoint_steps) < 0:
+            raise ValueError("warmup, clip, max_norm, threads and checkpoint_steps are at least 0")
 
 
 class Objective(Protocol):
@@ -153,13 +155,10 @@ class Trainer:
                 do="name one with --dev-features and --dev-ali, or --dev-images",
             )
         if self.dev is not None:
-            io.expect_same(
-                "the development set's labelling",
-                self.examples.labelling,
-                self.dev.labelling,
-                self.folder,
-                "align both with one model",
-            )
+            do = "make both sets with the same settings, and align them with one model"
+            for what in ("labelling", "input_shape", "extractor"):
+                own, theirs = getattr(self.examples, what), getattr(self.dev, what)
+                io.expect_same(f"the development set's {what}", own, theirs, self.folder, do)
 
     def run(self) -> Model:
         """Trains to the end; returns the model with the weights that `select` chooses, on its device."""
@@ -297,7 +296,7 @@ class Trainer:
                     where=path,
                     expected=expected,
                     found=found,
-                    do="add --overwrite",
+                    do="delete it to train anew",
                 )
         checkpoint.restore(tensors["weights"], self.model.state_dict(), path)
         checkpoint.restore(tensors["optimizer"], self.optimizer.state(), path)

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from kdasr import processor
-from kdasr.refusal import unknown_name
+from kdasr.refusal import Refusal, unknown_name
 
 PRECISIONS = ("auto", "bf16", "fp32")
 HEAP = 1 << 30  # bytes of address space that shall lie in huge pages; memory is taken as it is used
@@ -31,8 +31,12 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def compute_device(device: str) -> torch.device:
-    """`auto` is the first CUDA device, or the processor."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    """`auto` is the first CUDA device, or the processor. Raises Refusal for a device that is not there."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["auto", "cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    if device not in known:
+        raise Refusal("no such device here", where=f"device {device}", expected=" or ".join(known))
+    return torch.device(("cuda" if gpus else "cpu") if device == "auto" else device)
 
 
 @cache

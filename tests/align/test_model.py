@@ -1,6 +1,7 @@
 """The GMM on disk and its transitions: scaled as in Kaldi, re-estimated to sums of 1, foreign files refused."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,17 @@ def test_features_of_another_dimension_are_refused(tmp_path):
     told = "fbank: dimension of features and GMM does not match .expected 2, found 40.; name the cepstra"
     with pytest.raises(Refusal, match=told):
         expect_cepstra(toy_model(), FrameTable(tmp_path / "fbank"))
+
+
+def test_features_made_with_other_settings_are_refused(tmp_path):
+    extractor = {"type": "kdasr-mfcc", "sample_scale": 1.0}
+    write_features(tmp_path / "mfcc", {"a1": np.zeros((5, 2), np.float32)}, extractor=extractor)
+    model = replace(toy_model(), extractor={"type": "kdasr-mfcc", "sample_scale": 32768.0})
+    told = (
+        "mfcc: sample_scale of the features' extractor does not match .expected 32768.0, found 1.0.; make the features"
+    )
+    with pytest.raises(Refusal, match=told):
+        expect_cepstra(model, FrameTable(tmp_path / "mfcc"))
 
 
 def test_frames_are_normalised_by_speaker_with_two_orders_of_deltas(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kdasr import io
 from kdasr.cli import cli, main
 from kdasr.cli.sets import seeds
 from kdasr.refusal import Refusal
@@ -113,3 +114,103 @@ def test_refusals_are_one_line_and_exit_status_1(folder, capsys):
 def test_half_a_development_set_is_refused(folder):
     with pytest.raises(Refusal, match="half of a set .expected --dev-features and --dev-ali, or --dev-images"):
         call(folder, "train", "x", "--dev-features", f"{folder}/dev/feats", dev=False)
+
+
+@pytest.fixture(scope="module")
+def taught(folder: Path) -> Path:
+    """Two members and their soft targets."""
+    call(folder, "train", "ens", "--seeds", "0-1")
+    call(folder, "soft-targets", "soft", "--teacher", f"{folder}/ens", dev=False)
+    return folder
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture, verb: str, *arguments: str) -> str:
+    """The one line that a refused command leaves, at exit status 1."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        settings = [word for setting in SETTINGS.split() for word in ("--set", setting)]
+        main([verb, *settings, *(argument.format(folder=folder) for argument in arguments)])
+    error = capsys.readouterr().err
+    assert caught.value.code == 1 and error.count("\n") == 1
+    return error
+
+
+SET = ("--features", "{folder}/train/feats", "--ali", "{folder}/train/ali")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "wanted", "found"),
+    [
+        ("train", ("--features", "{folder}/train/ali", "--ali", "{folder}/train/feats"), "features", "align"),
+        ("train", ("--features", "{folder}/ens/member-0", "--ali", "{folder}/train/ali"), "features", "train"),
+        ("train", ("--features", "{folder}/train/feats", "--ali", "{folder}/soft"), "align", "soft-targets"),
+        ("train", ("--images", "{folder}/train/feats"), "corpus", "features"),
+        ("distill", (*SET, "--soft-targets", "{folder}/train/feats"), "soft-targets", "features"),
+        ("distill", (*SET, "--teacher", "{folder}/soft"), "train` or `kdasr distill` or `kdasr bias", "soft-targets"),
+        ("soft-targets", (*SET, "--teacher", "{folder}/train/feats"), "train` or `kdasr distill", "features"),
+        ("accuracy", (*SET, "--model", "{folder}/train/ali"), "train` or `kdasr distill", "align"),
+    ],
+)
+def test_a_folder_of_another_kind_is_told_and_nothing_is_begun(taught, capsys, verb, arguments, wanted, found):
+    error = refused(taught, capsys, verb, "{folder}/wrong", *arguments)
+    assert f"a folder of another kind (expected one made by `kdasr {wanted}" in error
+    assert f"found one made by `kdasr {found}`); correct the path" in error
+    assert not (taught / "wrong").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "soft-targets", "accuracy", "distill"])
+@pytest.mark.parametrize("out", ["file", "file/out"])
+def test_an_output_folder_where_a_file_lies_is_refused(taught, tmp_path, capsys, verb, out):
+    (tmp_path / "file").write_text("x")
+    models = {"train": (), "accuracy": ("--model", "{folder}/ens")}.get(verb, ("--teacher", "{folder}/ens"))
+    error = refused(taught, capsys, verb, f"{tmp_path}/{out}", *SET, *models)
+    assert "no output folder can be made here (found a file" in error
+
+
+def test_a_model_is_scored_in_its_own_window(taught, capsys):
+    models = ("--model", "{folder}/ens", "--set", "frames.left=5")
+    error = refused(taught, capsys, "accuracy", "{folder}/wide", *SET, *models)
+    assert "the input shape of models and examples does not match (expected (7, 5), found (4, 5))" in error
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("train.device=gpu", "device gpu: no such device here (expected auto or cpu"),
+        ("train.device=cuda:99", "device cuda:99: no such device here (expected auto or cpu"),
+        ("train.threads=-1", "train: warmup, clip, max_norm, threads and checkpoint_steps are at least 0"),
+        ("train.warmup=-1", "train: warmup, clip, max_norm, threads"),
+        ("train.clip=-1", "train: warmup, clip, max_norm, threads"),
+        ("train.learning_rate=.nan", "train: learning_rate is not a finite number (found nan)"),
+        ("frames.left=-1", "frames: left and right, frames, and memory, GiB, are at least 0"),
+    ],
+)
+def test_impossible_settings_are_told(taught, capsys, setting, told):
+    assert told in refused(taught, capsys, "train", "{folder}/impossible", *SET, "--set", setting)
+
+
+def test_a_student_without_weights_is_refused(taught, capsys):
+    weights = ("--set", "distill.soft_weight=0", "--set", "distill.hard_weight=0", "--soft-targets", "{folder}/soft")
+    error = refused(taught, capsys, "distill", "{folder}/none", *SET, *weights)
+    assert "distill: soft_weight and hard_weight must not both be 0" in error
+
+
+def test_after_a_refusal_the_right_command_needs_no_overwrite(taught, tmp_path, capsys):
+    """What is wrong is often met only when the inputs are opened, in a folder that was begun."""
+    write_set(tmp_path / "other", 10, seed=5)
+    other = ("--features", f"{tmp_path}/other/feats", "--ali", f"{tmp_path}/other/ali")
+    error = refused(taught, capsys, "distill", "{folder}/mended", *other, "--soft-targets", "{folder}/soft")
+    assert "alignment of soft targets and examples does not match" in error
+    call(taught, "distill", "mended", "--soft-targets", f"{taught}/soft")
+    error = refused(
+        taught, capsys, "accuracy", "{folder}/scored", *SET, "--model", "{folder}/ens", "--set", "frames.left=5"
+    )
+    call(taught, "accuracy", "scored", "--model", f"{taught}/ens", dev=False)
+    assert io.read_info(taught / "mended" / "student-0") and io.read_info(taught / "scored")
+
+
+def test_overwrite_keeps_members_that_are_up_to_date(taught):
+    infos = [taught / f"ens/member-{seed}/info.json" for seed in (0, 1)]
+    before = [path.stat().st_mtime_ns for path in infos]
+    call(taught, "train", "ens", "--seeds", "0-1", "--overwrite")
+    assert [path.stat().st_mtime_ns for path in infos] == before

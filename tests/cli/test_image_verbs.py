@@ -74,6 +74,18 @@ def test_a_bias_is_chosen_on_dev_and_taken_over(folder):
     assert 80 - right == test["after"]["errors"]
 
 
+def test_a_shift_taken_over_is_counted_itself_wherever_the_grid_ends(folder):
+    student = ("--model", folder / "partial" / "student-0", "--classes", "3")
+    kdasr("bias", folder / "chosen", *student, "--dev-images", folder / "dev")
+    shift = io.read_info(folder / "chosen")["shift"]
+    narrow = ("--set", f"bias.highest={shift / 3}", "--like", folder / "chosen", "--images", folder / "test")
+    kdasr("bias", folder / "narrow", *student, *narrow)
+    after = io.read_info(folder / "narrow")["errors"]["test"]["after"]
+    kdasr("accuracy", folder / "scored-narrow", "--images", folder / "test", "--model", folder / "narrow")
+    assert after["shift"] == shift > 0.1
+    assert after["errors"] == 80 - round(80 * io.read_info(folder / "scored-narrow")["accuracy"])
+
+
 def test_a_shift_is_chosen_once(folder):
     student = ("--model", folder / "partial" / "student-0", "--classes", "3")
     for more in ((), ("--dev-images", folder / "dev", "--like", folder / "bias")):

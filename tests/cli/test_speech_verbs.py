@@ -248,6 +248,54 @@ def test_features_of_another_kind_are_refused(folder, tmp_path, capsys, verb):
     assert "fbank: dimension of features and GMM does not match (expected 4, found 7); name the cepstra" in error
 
 
+@pytest.mark.parametrize("verb", ["align", "decode"])
+def test_features_made_with_other_settings_are_refused(folder, tmp_path, capsys, verb):
+    texts = toy.sentences(24)
+    for name, rate in (("mfcc", 16000), ("other", 8000)):
+        toy.write_speech(tmp_path / name, texts, extractor={"type": "kdasr-mfcc", "sampling_rate": rate})
+    run(*command(folder, "mono", tmp_path / "mono", features=tmp_path / "mfcc"), settings=MONO)
+    run(*command(folder, "graph", tmp_path / "graph", model=tmp_path / "mono"))
+    model = {"model": tmp_path / "mono"} if verb == "align" else {"gmm": tmp_path / "mono", "graph": tmp_path / "graph"}
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", features=tmp_path / "other", **model))
+    told = "other: sampling_rate of the features' extractor does not match (expected 16000, found 8000); make the"
+    assert told in error
+    run(*command(folder, verb, tmp_path / "out", features=tmp_path / "mfcc", **model), settings=DECODE)
+
+
+@pytest.mark.parametrize(
+    "verb, option, name, wanted",
+    [
+        ("lang", "cuts", "mfcc", "corpus"),
+        ("lm", "cuts", "lang", "corpus"),
+        ("mono", "features", "cuts", "features"),
+        ("mono", "lang", "lm", "lang"),
+        ("align", "features", "align", "features"),
+        ("align", "cuts", "mfcc", "corpus"),
+        ("align", "model", "lang", "mono"),
+        ("align", "lang", "lm", "lang"),
+        ("graph", "lm", "lang", "lm"),
+        ("graph", "model", "graph", "mono"),
+        ("decode", "graph", "lm", "graph"),
+        ("decode", "gmm", "lang", "mono"),
+        ("decode", "features", "cuts", "features"),
+        ("score", "dev", "graph", "decode"),
+        ("score", "test_cuts", "decode", "corpus"),
+    ],
+)
+def test_a_folder_of_another_kind_is_told_and_nothing_is_begun(folder, tmp_path, capsys, verb, option, name, wanted):
+    error = refused(capsys, *command(folder, verb, tmp_path / "out", **{option: folder / name}))
+    made_by = {"mfcc": "features", "cuts": "corpus"}.get(name, name)
+    told = f"{folder / name}: a folder of another kind (expected one made by `kdasr {wanted}`, found one made by"
+    assert f"{told} `kdasr {made_by}`); correct the path" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gmm_is_no_dnn(folder, tmp_path, capsys):
+    error = refused(capsys, *command(folder, "decode", tmp_path / "out", gmm=None, model=folder / "mono"))
+    told = "expected one made by `kdasr train` or `kdasr distill` or `kdasr bias`, found one made by `kdasr mono`"
+    assert told in error and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "verb, option, file, what",
     [

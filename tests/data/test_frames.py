@@ -53,6 +53,12 @@ def test_windows_are_those_of_a_naive_loop(utterances, tmp_path, memory, dtype, 
     )
 
 
+@pytest.mark.parametrize("bad", [{"left": -1}, {"right": -1}, {"memory": -0.5}])
+def test_impossible_options_are_refused(bad):
+    with pytest.raises(ValueError, match="left and right, frames, and memory, GiB, are at least 0"):
+        FrameOptions(**bad)
+
+
 def test_more_than_one_shard_was_read(utterances, tmp_path):
     assert len(open_set(tmp_path, *utterances).features.shards) > 3
 
@@ -132,6 +138,16 @@ def test_a_truncated_shard_is_refused(utterances, tmp_path):
     shard.write_bytes(whole[:-7])
     match = rf"frames-000.npy: truncated array \(expected {len(whole)} bytes .* found {len(whole) - 7} bytes\)"
     with pytest.raises(Refusal, match=match):
+        FrameTable(tmp_path / "feats")
+
+
+@pytest.mark.parametrize("line", ['{"id": "a", "speaker": "a"}', "[]", '{"id": '])
+def test_a_damaged_utterance_list_is_refused(utterances, tmp_path, line):
+    write_features(tmp_path / "feats", utterances[0])
+    (tmp_path / "feats" / "utterances.jsonl").write_text(f"{line}\n")
+    with pytest.raises(
+        Refusal, match=r"utterances.jsonl: damaged utterance list \(found .*; delete the folder and make"
+    ):
         FrameTable(tmp_path / "feats")
 
 

@@ -59,7 +59,9 @@ def test_a_class_that_is_none_is_refused(folder):
 
 def test_missing_labels_are_refused(folder):
     io.save_array(folder / LABELS, np.zeros(39, np.uint8))
-    with pytest.raises(Refusal, match=r"images are missing .expected 40, found 40 images, 39 labels.; make it again"):
+    with pytest.raises(
+        Refusal, match=r"images are missing .expected 40, found 40 images, 39 labels.; delete the folder"
+    ):
         ImageExamples(folder)
 
 

@@ -79,7 +79,9 @@ def test_a_set_without_utterances_is_refused(tmp_path, table):
 def test_damaged_hypotheses_are_refused(tmp_path, table, damage):
     out, _ = decode(tmp_path, table, {(7.0, 0.0): [[1], []]})
     (out / "hypotheses.jsonl").write_text(damage)
-    with pytest.raises(Refusal, match="hypotheses.jsonl: damaged hypotheses .found .*decode again with --overwrite"):
+    with pytest.raises(
+        Refusal, match="hypotheses.jsonl: damaged hypotheses .found .*delete the folder and make it again"
+    ):
         read_hypotheses(out)
     (out / "hypotheses.jsonl").unlink()
     with pytest.raises(Refusal, match="no hypotheses; name a folder made by kdasr decode"):

@@ -34,5 +34,5 @@ def test_the_floor_by_hand():
 
 
 def test_no_counts_are_refused():
-    with pytest.raises(Refusal, match="decoding: the prior has no counts; train the model again"):
+    with pytest.raises(Refusal, match="decoding: the prior has no counts; delete the model and train it again"):
         log_prior(torch.zeros(4), 0.01)

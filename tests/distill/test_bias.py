@@ -23,6 +23,13 @@ def model():
     return models.build("dnn", DnnOptions(1, 16), (8, 8), 4)
 
 
+def test_a_shift_comes_among_those_tried_once():
+    shifts = BiasOptions(-1, 1, 0.1).shifts()
+    assert bias.among(shifts, 0.7) is shifts and 0.7 not in shifts.tolist()  # which holds 0.7000000000000001
+    wider = bias.among(shifts, 3.25).tolist()
+    assert wider == [*shifts.tolist(), 3.25] and bias.among(shifts, -0.15).tolist() == sorted([*shifts.tolist(), -0.15])
+
+
 @pytest.mark.parametrize("classes", [(2,), (0, 3)])
 def test_errors_are_those_of_nets_shifted_one_by_one(examples, model, classes):
     shifts = BiasOptions(-2, 2, 0.25).shifts()

@@ -12,9 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kdasr.data.frames import FrameOptions, FrameSource
 from kdasr.distill.ensemble import Ensemble, model_folders, score
+from kdasr.distill.soft_targets import LiveTargets
 from kdasr.refusal import Refusal
 from kdasr.train.accuracy import evaluate
+from tests.distill.conftest import source
 from tests.tables import speech, write_alignment, write_features
 
 
@@ -162,5 +165,24 @@ def test_scoring_labels_of_another_topology_is_refused(data, tmp_path):
     from kdasr.data.frames import FrameOptions, FrameSource
 
     other = FrameSource(tmp_path / "feats", tmp_path / "ali", FrameOptions(3, 2)).open()
-    with pytest.raises(Refusal, match="labelling of examples and models does not match .*expected topo, found other"):
+    with pytest.raises(Refusal, match="labelling of models and examples does not match .*expected other, found topo"):
         score(Ensemble.load(data / "teachers"), other)
+
+
+def test_scoring_examples_of_another_window_is_refused(data):
+    wider = FrameSource(data / "dev" / "feats", data / "dev" / "ali", FrameOptions(4, 2)).open()
+    told = r"member-0: the input shape of models and examples does not match .expected \(7, 5\), found \(6, 5\).; set"
+    with pytest.raises(Refusal, match=told):
+        score(Ensemble.load(data / "teachers"), wider)
+
+
+def test_scoring_features_made_with_other_settings_is_refused(data):
+    examples = source(data, "dev").open()
+    ensemble = Ensemble.load(data / "teachers")
+    examples.extractor, ensemble.infos[0]["extractor"] = {"sample_scale": 1.0}, {"sample_scale": 32768.0}
+    told = (
+        "sample_scale of the extractor of models and examples does not match .expected 1.0, found 32768.0.; make the fe"
+    )
+    for use in (lambda: score(ensemble, examples), lambda: LiveTargets(ensemble, 2.0, examples)):
+        with pytest.raises(Refusal, match=told):
+            use()

@@ -120,6 +120,11 @@ def test_impossible_options_are_refused(bad: dict):
         DistillOptions(**bad)
 
 
+def test_nothing_to_learn_from_is_refused():
+    with pytest.raises(ValueError, match="soft_weight and hard_weight must not both be 0"):
+        DistillOptions(soft_weight=0.0, hard_weight=0.0)
+
+
 def test_an_unknown_mean_is_refused():
     with pytest.raises(Refusal, match="unknown mean 'harmonic'; did you mean|unknown mean 'harmonic'; known"):
         DistillOptions(mean="harmonic")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from kdasr import io
 from kdasr.data.frames import FrameOptions, FrameSource
@@ -136,7 +135,7 @@ def test_another_context_is_refused(data, stored):
     wider = FrameSource(data / "train" / "feats", data / "train" / "ali", FrameOptions(4, 2)).open()
     with pytest.raises(Refusal, match="left of soft targets and examples does not match"):
         SoftTargets(stored, wider)
-    with pytest.raises(Refusal, match="input shape of teachers and examples does not match"):
+    with pytest.raises(Refusal, match="input shape of models and examples does not match"):
         LiveTargets(Ensemble.load(data / "teachers"), 2.0, wider)
 
 
@@ -169,12 +168,40 @@ def test_the_objective_pairs_each_logit_row_with_its_own_target(examples, stored
     assert abs(float(loss - wrong)) > 1e-3
 
 
-def test_float16_keeps_rare_states_apart(tmp_path):
-    """Probabilities below 6e-8 become 0 in float16; logits keep them."""
-    z = torch.tensor([[0.0, -5.0, -30.0]])
-    p = F.softmax(z, dim=1).half()
-    assert p[0, 2] == 0 and p[0, 1] > 0
-    assert F.softmax((z - z.mean()).half().float(), dim=1)[0, 2] > 0
+def sure_teacher(data: Path, examples, mean: str, highest: float = 0.0) -> Ensemble:
+    """A teacher whose logits are the same for every input: far apart, and 0, -1, ... but for the first."""
+    model = Ensemble.load(data / "teachers" / "member-0").members[0]
+    bias = -torch.arange(examples.num_classes).float()
+    bias[0], bias[1] = highest, -30.0
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.output_bias().copy_(bias)
+    return Ensemble([model], mean=mean)
+
+
+def make_by(folder: Path, teacher: Ensemble, examples, temperature: float) -> SoftTargets:
+    io.begin(folder, io.Made("soft-targets", {}))
+    soft_targets.make(folder, teacher, examples, temperature)
+    return SoftTargets(folder, examples, temperature)
+
+
+def test_stored_logits_keep_rare_states_apart(data, examples, tmp_path):
+    """Probabilities below 6e-8 become 0 in float16; the logits of a geometric mean keep them."""
+    index = torch.arange(20)
+    expected = sure_teacher(data, examples, "geometric").probabilities(examples.batch(index)[0])
+    assert 0 < float(expected[0, 1]) < 1e-12
+    kept = make_by(tmp_path / "geometric", sure_teacher(data, examples, "geometric"), examples, 1.0).batch(index)
+    torch.testing.assert_close(kept, expected, rtol=0.02, atol=0)
+    lost = make_by(tmp_path / "arithmetic", sure_teacher(data, examples, "arithmetic"), examples, 1.0).batch(index)
+    assert (lost[:, 1] == 0).all()
+    torch.testing.assert_close(lost, expected, rtol=0.01, atol=1e-7)
+
+
+def test_logits_beyond_float16_are_refused(data, examples, tmp_path):
+    teacher = sure_teacher(data, examples, "geometric", highest=1e5)
+    with pytest.raises(Refusal, match=r"teacher logits do not fit float16 .expected at most 65504.0, found 875"):
+        make_by(tmp_path / "soft", teacher, examples, 1.0)
 
 
 @pytest.mark.gpu

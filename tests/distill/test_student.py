@@ -84,6 +84,22 @@ def test_a_mean_other_than_the_stored_one_is_refused(job: StudentJob):
         train_student(replace(job, distill=DistillOptions(2.0, mean="geometric")))
 
 
+def test_stored_targets_of_images_that_would_be_moved_are_refused(job: StudentJob, data: Path):
+    moved = replace(job.student, jitter=2)
+    told = (
+        "student.jitter: stored soft targets are of images that were not moved .expected 0, found 2.; name the teachers"
+    )
+    with pytest.raises(Refusal, match=told):
+        replace(job, student=moved)
+    assert replace(job, student=moved, soft_targets=None, teachers=(data / "teachers",)).student.jitter == 2
+
+
+def test_after_a_refusal_the_right_targets_need_no_overwrite(job: StudentJob, data: Path):
+    with pytest.raises(Refusal, match="alignment of soft targets and examples does not match"):
+        train_student(replace(job, source=source(data, "dev")))
+    assert train_student(job)["dev"]["accuracy"] > 0.6
+
+
 def test_a_student_has_stored_targets_or_teachers(job: StudentJob, data: Path):
     for taught_by in ({"soft_targets": None}, {"teachers": (data / "teachers",)}):
         with pytest.raises(Refusal, match="name --soft-targets or --teacher, one of them"):

@@ -68,6 +68,8 @@ def test_the_table_holds_the_extractors_frames_in_order(tmp_path, cuts, extracto
         7,
         0,
     )
+    made = {"type": extractor.name} | {k: v for k, v in info["options"].items() if k != "dtype"}
+    assert info["extractor"] == made and made["sampling_rate"] == RATE and "max_bad" not in made
     assert info["num_frames"] == len(table) and (tmp_path / "out" / "bad.txt").read_text() == ""
     assert not (tmp_path / "out" / "parts").exists()
 

@@ -67,7 +67,7 @@ def test_the_fingerprint_tells_topologies_apart_and_survives_the_disk(tmp_path):
 @pytest.mark.parametrize("damage", [{"phones": ["a"]}, {"states": 3}, [], {"states": [[["x"]]]}])
 def test_what_is_no_topology_is_refused(tmp_path, damage):
     (tmp_path / "topology.json").write_text(json.dumps(damage))
-    with pytest.raises(Refusal, match="topology.json: not a topology .found .*--overwrite"):
+    with pytest.raises(Refusal, match="topology.json: not a topology .found .*delete the folder and make it again"):
         read_topology(tmp_path / "topology.json")
 
 

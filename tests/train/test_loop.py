@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -313,6 +314,36 @@ def test_impossible_options_are_refused(bad):
 def test_noise_and_jitter_below_zero_are_refused(bad):
     with pytest.raises(ValueError, match="input_noise, a standard deviation, and jitter, pixels, are at least 0"):
         TrainOptions(**bad)
+
+
+@pytest.mark.parametrize("bad", [{name: -1} for name in ("warmup", "clip", "max_norm", "threads", "checkpoint_steps")])
+def test_options_below_zero_are_refused(bad: dict):
+    with pytest.raises(ValueError, match="warmup, clip, max_norm, threads and checkpoint_steps are at least 0"):
+        TrainOptions(**bad)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cuda", "meta"])
+def test_a_device_that_is_not_there_is_refused(sets, tmp_path, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(Refusal, match=f"device {device}: no such device here .expected auto or cpu."):
+        trainer(tmp_path, sets, replace(OPTIONS, device=device))
+
+
+@pytest.mark.parametrize(
+    ("what", "changed", "found"),
+    [
+        ("labelling", "other", "expected topo, found other"),
+        ("input_shape", (3, 9), r"found \(3, 9\)"),
+        ("extractor", {"sampling_rate": 8000}, "found {'sampling_rate': 8000}"),
+    ],
+)
+def test_a_development_set_of_another_kind_is_refused(sets, tmp_path, what, changed, found):
+    train, dev = sets[0], copy.copy(sets[1])
+    setattr(dev, what, changed)
+    with pytest.raises(
+        Refusal, match=f"the development set's {what} does not match .*{found}.*; make both sets with the"
+    ):
+        trainer(tmp_path, (train, dev), OPTIONS)
 
 
 def test_jitter_is_for_images(sets, tmp_path):

@@ -1,0 +1,51 @@
+"""What the search is given for each frame: a GMM's log-likelihoods, or posteriors of DNNs over the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from kdasr import io
+from kdasr.align.model import expect_cepstra, gmm_frames, read_model
+from kdasr.data.table import FrameTable
+from kdasr.decode.prior import log_prior
+from kdasr.decode.search import DecodeOptions
+from kdasr.distill.ensemble import Ensemble
+
+Scorer = Callable[[int], torch.Tensor]  # number of the utterance -> (T, S) float32
+
+
+def gmm_scorer(folder: Path, features: FrameTable) -> Scorer:
+    """Log-likelihoods of the mixtures.
+
+    Raises:
+        Refusal: the folder holds no GMM, or the features are not made as those that it was trained on.
+    """
+    model = read_model(folder)
+    expect_cepstra(model, features)
+    frames = gmm_frames(features)
+    return lambda number: model.gmm.log_likelihoods(frames[number])
+
+
+def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options: DecodeOptions) -> Scorer:
+    """`log posterior - log prior`: log-likelihoods but for p(frame), which is the same for all states.
+
+    Args:
+        folders: models; the posteriors of several are averaged before the log.
+        features: as the models were trained on.
+        mean: of the posteriors, `arithmetic` or `geometric`.
+        options: which prior, and its floor.
+
+    Raises:
+        Refusal: the models do not belong together, or the features are not made as those that they were trained on.
+    """
+    ensemble = Ensemble.load(folders, mean)
+    info, do = ensemble.infos[0], "name the set's filterbanks, made with the settings of the models' own"
+    io.expect_same("dimension of features and model", info["dim"], features.dim, features.folder, do)
+    io.expect_same(
+        "the features' extractor", info.get("extractor"), features.info.get("extractor"), features.folder, do
+    )
+    prior = log_prior(getattr(ensemble, options.prior), options.prior_floor)
+    return lambda number: ensemble.log_posteriors(features.frames(features.utterances[number])) - prior
