@@ -85,6 +85,8 @@ ran = {case.get("classname") for case in ElementTree.parse(sys.argv[1]).iter("te
 core = [path for name in ("config", "io", "log", "refusal", "jobs") for path in Path("tests").glob(f"test_{name}.py")]
 for folder in ("data", "models", "train", "distill", "specialists", "house_rules"):
     core += Path("tests", folder).glob("test_*.py")
+images = ("cli/test_core_verbs.py", "cli/test_image_verbs.py", "corpora/test_mnist.py", "report/test_study.py")
+core += [Path("tests", name) for name in images]
 silent = [str(path) for path in core if ".".join(path.with_suffix("").parts) not in {".".join(c.split(".")[:len(path.parts)]) for c in ran}]
 if not core or silent:
     raise SystemExit(f"tests of the core that ran no test without k2 and lhotse: {', '.join(silent) or 'all'}")

@@ -26,6 +26,7 @@ recipe_resume=() # the user's options but for --stage, quoted
 recipe_stage='' recipe_first='' recipe_last=''
 set_options=() # --set key=value ..., to be passed on
 overwrite=()   # --overwrite or nothing, to be passed on
+recipe_left_out=''
 
 recipe_refuse() { # one line, exit 1
   printf '%s: %s\n' "${recipe_script##*/}" "$1" >&2
@@ -197,8 +198,16 @@ stage() { # stage N TITLE
   recipe_end_stage
   [[ " ${recipe_numbers[*]} " == *" $1 "* ]] || recipe_refuse "stage $1 does not stand in a line: if stage $1 \"title\"; then"
   (($1 >= recipe_first && $1 <= recipe_last)) || return 1
+  if [[ $recipe_left_out == *" $1 "* ]]; then
+    printf '\n=== stage %d is left out: %s\n' "$1" "$2"
+    return 1
+  fi
   recipe_stage=$1 recipe_began=$SECONDS
   printf '\n=== stage %d: %s (%(%H:%M:%S)T)\n' "$1" "$2" -1
+}
+
+leave_out() { # leave_out N...: stages that a recipe does not run under these options
+  recipe_left_out=" $* "
 }
 
 recipe_end_stage() {

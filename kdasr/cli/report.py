@@ -29,20 +29,25 @@ from kdasr.refusal import Refusal
     metavar="FILE.json",
     help="Keep what is reported of the one run in a file, which --exp takes later in place of its folder.",
 )
-@click.option("--pictures", is_flag=True, help="Draw learning curves, and what else there is, into PNGs beside OUT.md.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw learning curves, and what else there is, into PNGs in DIR.",
+)
 @click.option("--images", metavar="DIR", help="Draw some of these images with their soft targets too.")
 @click.option("--soft-targets", metavar="DIR", help="Soft targets of --images, of one teacher or a geometric mean.")
 @click.option(
     "--readme",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Put the tables between `<!-- kdasr report -->` and `<!-- end -->` of FILE too.",
+    help="Put tables, and pictures, between `<!-- kdasr report -->` and `<!-- end -->` of FILE too.",
 )
 def command(
     out: Path,
     folders: tuple[Path, ...],
     kept: Path | None,
-    pictures: bool,
+    pictures: Path | None,
     images: str | None,
     soft_targets: str | None,
     readme: Path | None,
@@ -51,27 +56,28 @@ def command(
     from kdasr import io, log
     from kdasr.data.images import ImageExamples
     from kdasr.report import page
-    from kdasr.report import pictures as curves
+    from kdasr.report.examples import draw_examples
     from kdasr.report.files import keep
+    from kdasr.report.pictures import draw_all
     from kdasr.report.run import read_run
 
     if kept and len(folders) > 1:
         raise Refusal("one run is kept in a file", where=f"--keep {kept}", expected="one --exp", found=len(folders))
-    if (images is None) != (soft_targets is None) or (images and not pictures):
+    if (images is None) != (soft_targets is None) or (images and pictures is None):
         raise Refusal("half of a picture", where="kdasr report", expected="--pictures, --images and --soft-targets")
     runs = [read_run(folder) for folder in folders]
-    text = page.page(runs)
-    filled = page.filled(readme, runs) if readme else ""  # refuses before anything is written
+    page.page(runs)  # refuses before anything is written
+    if readme:
+        page.filled(readme, runs)
     if kept:
         keep(runs[0].files, kept)
-    drawn = curves.draw_all(out, runs) if pictures else {}
-    if images and soft_targets:
-        picture = out.with_name(f"{out.stem}-examples.png")
-        curves.draw_examples(picture, ImageExamples(options.folder(images)), options.folder(soft_targets))
-        drawn[picture.name] = "images that the teacher doubts about, and their soft targets"
-    page.write_page(out, page.page(runs, drawn) if drawn else text)
+    drawn = draw_all(pictures, runs) if pictures else {}
+    if pictures and images and soft_targets:
+        drawn[pictures / "examples.png"] = "images that the teacher doubts about, and their soft targets"
+        draw_examples(pictures / "examples.png", ImageExamples(options.folder(images)), options.folder(soft_targets))
+    page.write_page(out, page.page(runs, page.beside(out, drawn)))
     if pictures and not drawn:
         log.event(f"{out}: nothing to draw, no model below {' '.join(map(str, folders))} was scored on dev")
     if readme:
-        io.write_text(readme, filled)
+        io.write_text(readme, page.filled(readme, runs, page.beside(readme, drawn)))
     log.event(f"{out}: results of {len(runs)} run{'s' if len(runs) > 1 else ''}{f', {readme} too' if readme else ''}")

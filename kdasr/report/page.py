@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,14 @@ from kdasr.report.run import Run
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
 BEGIN, END = "<!-- kdasr report -->", "<!-- end -->"
 MARKED = re.compile(r"^<!-- kdasr report(?:: ?(?P<names>[a-z, ]+?))? -->$(?P<old>.*?)^<!-- end -->$", re.M | re.S)
+PICTURES = "pictures"  # a section of a README; a page ends with its pictures
 LOOSE = re.compile(r"^<!-- (?:kdasr report\b.*|end) -->$", re.M)
 
 
 def _systems(runs: Sequence[Run]) -> str:
-    parts = [_of_runs(runs)] if len(runs) > 1 else []
+    parts = []
     if any(run.systems[kind] for run in runs for kind in run.systems):
+        parts += [_of_runs(runs)] if len(runs) > 1 else []
         parts += [tables.systems_table(runs), _legend(len(runs))]
     return "\n".join([*parts, *_missing(runs)])
 
@@ -65,21 +68,40 @@ def _kaldi(runs: Sequence[Run]) -> str:
 
 
 def _images(runs: Sequence[Run]) -> str:
-    found = "\n".join(text for run in runs if (text := study.errors_table(run)))
+    found = study.errors_table(runs)
     note = (
-        "Errors on the 10,000 test images, counted once per seed. The paper's numbers: section 3. Minutes: training"
-        " steps alone, of one net.\n"
+        f"Errors on the 10,000 test images, counted once per seed{_pooled(runs)}; the bars are medians. The paper's"
+        " numbers: section 3. A teacher is named by its seed. Minutes: training steps alone. Command: what trains the"
+        f" nets; {study.command(study.STAGE_OF_TEST)} counts their errors.\n"
     )
     return f"{found}\n{note}" if found else ""
 
 
+def _pooled(runs: Sequence[Run]) -> str:
+    return f", over the seeds of {', '.join(run.name for run in runs)}" if len(runs) > 1 else ""
+
+
+def _development(runs: Sequence[Run]) -> str:
+    found = study.development_table(runs)
+    note = "Errors on the 10,000 development images of nets of the first 50,000; these choose the settings.\n"
+    return f"{found}\n{note}" if found else ""
+
+
 def _biases(runs: Sequence[Run]) -> str:
-    return "\n".join(text for run in runs if (text := study.bias_table(run)))
+    found = study.bias_table(runs)
+    note = (
+        f"Errors on the 10,000 test images{_pooled(runs)}; the bar is on the shift chosen on dev. The paper's numbers:"
+        " section 3, with the shift that is best for the test set (47.3 % and 13.2 % are 4730 and 1320 errors).\n"
+    )
+    return f"{found}\n{note}" if found else ""
 
 
 def _temperatures(runs: Sequence[Run]) -> str:
-    found = "\n".join(text for run in runs if (text := study.temperatures_table(run)))
-    note = "Errors on the 10,000 development images of students of the first 50,000.\n"
+    found = study.temperatures_table(runs)
+    note = (
+        "Errors on the 10,000 development images of students of the first 50,000: median over seeds, and range."
+        " Best: by the median.\n"
+    )
     return f"{found}\n{note}" if found else ""
 
 
@@ -107,10 +129,12 @@ def _settings(runs: Sequence[Run]) -> str:
     return "\n".join(part for part in (origin.settings_table(runs), seeds + versions) if part)
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Sequence[Run]], str]]] = {
+Section = Callable[[Sequence[Run]], str]
+SECTIONS: dict[str, tuple[str, Section]] = {
     "systems": ("Systems", _systems),
     "share": ("Share of the ensemble's gain that the student keeps", _share),
     "images": ("Test errors on images", _images),
+    "development": ("Development nets on images", _development),
     "biases": ("Transfer sets without some classes", _biases),
     "temperatures": ("Students by temperature", _temperatures),
     "kaldi": ("GMM of all training data, for the comparison with Kaldi", _kaldi),
@@ -131,12 +155,22 @@ def page(runs: Sequence[Run], pictures: Mapping[str, str] | None = None) -> str:
 
     Args:
         runs: recipe runs that differ by seeds.
-        pictures: file name, relative to the report -> what it shows.
+        pictures: file, relative to the report -> what it shows.
     """
     origin.expect_alike(runs)
     heading = f"# Results of {', '.join(run.name for run in runs)}"
-    shown = "".join(f"\n![{title}]({name})\n" for name, title in (pictures or {}).items())
+    shown = f"\n{_shown(pictures)}" if pictures else ""
     return f"{HEAD}\n{heading}\n\n{sections(runs).rstrip()}\n{shown}"
+
+
+def beside(text: str | Path, pictures: Mapping[Path, str]) -> dict[str, str]:
+    """The pictures by their place as seen from a text."""
+    folder = Path(text).resolve().parent
+    return {Path(os.path.relpath(path.resolve(), folder)).as_posix(): title for path, title in pictures.items()}
+
+
+def _shown(pictures: Mapping[str, str]) -> str:
+    return "\n".join(f"![{title}]({name})\n" for name, title in pictures.items())
 
 
 def write_page(out: str | Path, text: str) -> None:
@@ -150,11 +184,16 @@ def write_page(out: str | Path, text: str) -> None:
     io.write_text(out, text)
 
 
-def filled(readme: str | Path, runs: Sequence[Run]) -> str:
+def filled(readme: str | Path, runs: Sequence[Run], pictures: Mapping[str, str] | None = None) -> str:
     """The text of a README with the report between its marks.
 
     `<!-- kdasr report -->` takes all sections with headings, `<!-- kdasr report: systems, share -->` the named ones
-    without. Each mark stands alone in its line and ends with `<!-- end -->`.
+    without, `pictures` among them. Each mark stands alone in its line and ends with `<!-- end -->`.
+
+    Args:
+        readme: the file.
+        runs: recipe runs that differ by seeds.
+        pictures: file, relative to the README -> what it shows.
 
     Raises:
         Refusal: there is no such file, no mark, a mark without its end, or an unknown section.
@@ -167,16 +206,17 @@ def filled(readme: str | Path, runs: Sequence[Run]) -> str:
     if not pairs or marks != 2 * len(pairs):
         expected = f"lines {BEGIN} and {END}, one after the other"
         raise Refusal("no place for the report", where=readme, expected=expected, found=f"{marks} such lines")
-    return MARKED.sub(lambda match: _fill(match, runs, readme), text)
+    texts = {name: write for name, (_, write) in SECTIONS.items()} | {PICTURES: lambda _: _shown(pictures or {})}
+    return MARKED.sub(lambda match: _fill(match, runs, texts, readme), text)
 
 
-def _fill(match: re.Match[str], runs: Sequence[Run], readme: str | Path) -> str:
+def _fill(match: re.Match[str], runs: Sequence[Run], texts: Mapping[str, Section], readme: str | Path) -> str:
     begin = match.group(0).split("\n", 1)[0]
     names = (match.group("names") or "").replace(",", " ").split()
     for name in names:
-        if name not in SECTIONS:
-            raise unknown_name("section of the report", name, SECTIONS, readme)
-    found = "\n".join(SECTIONS[name][1](runs) or _absent(name) for name in names) if names else sections(runs, 3)
+        if name not in texts:
+            raise unknown_name("section of the report", name, texts, readme)
+    found = "\n".join(texts[name](runs) or _absent(name) for name in names) if names else sections(runs, 3)
     return f"{begin}\n\n{found.rstrip()}\n\n{END}"
 
 

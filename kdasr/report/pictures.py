@@ -1,4 +1,4 @@
-"""Learning curves: frame accuracy and cross-entropy on dev by epoch, of members and student."""
+"""Pictures of what runs have: learning curves by epoch; for images errors by temperature and by shift of the biases."""
 
 from __future__ import annotations
 
@@ -7,164 +7,195 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kdasr import io
-from kdasr.data.examples import Examples
-from kdasr.distill.soft_targets import SoftTargets
 from kdasr.report import study
 from kdasr.report.run import Run
-from kdasr.train.accuracy import BATCH
 
-PARTS = {  # folder: colour, name
-    "members": ("tab:gray", "members"),
-    "dev/teacher": ("tab:gray", "teachers"),
-    "student": ("tab:red", "distilled student"),
-}
+PARTS = {"members": ("tab:gray", "members"), "student": ("tab:red", "distilled student")}  # folder: colour, name
 PANELS = {"dev_accuracy": "dev frame accuracy, %", "dev_cross_entropy": "dev cross-entropy, hard labels, T = 1"}
+NETS = {  # folder of a development net: colour, name
+    "dev/teacher": ("tab:gray", "teacher"),
+    "dev/small": ("tab:blue", "small, hard labels"),
+    "dev/distilled": ("tab:red", "distilled, plain images"),
+    "dev/best": ("tab:green", "distilled, jittered images"),
+}
+SHIFTED = {  # of a curve of biases: colour, name
+    "test": ("tab:red", "test"),
+    "test_of_classes": ("tab:orange", "test, these classes alone"),
+    "dev": ("tab:blue", "dev, nets of 50,000 images"),
+}
+MARKS = {"chosen on dev": ("tab:blue", "--"), "best for test, in the paper": ("black", ":")}
+MARGIN = 4.0  # what is drawn on both sides of the marked shifts; the errors of all that are tried reach 9,000
+
+Line = tuple[Sequence[float], Sequence[float]]  # x and y
 
 
 def curves(runs: Sequence[Run]) -> list[tuple[str, list[dict[str, Any]]]]:
     """(members or student, a line an epoch with dev scores) for each model of the runs; half-trained ones too."""
-    found = []
-    for run in runs:
-        for part in PARTS:
-            for place in sorted(run.files.metrics):
-                lines = [line for line in run.files.metrics[place] if "dev_accuracy" in line]
-                found += [(part, lines)] if lines and place.startswith(f"{part}/") else []
+    return [(part, lines) for part in PARTS for lines in _epochs(runs, part)]
+
+
+def _epochs(runs: Sequence[Run], part: str) -> list[list[dict[str, Any]]]:
+    """The lines with dev scores of each model below a folder."""
+    metrics = [item for run in runs for item in sorted(run.files.metrics.items())]
+    found = [[line for line in lines if "dev_accuracy" in line] for place, lines in metrics if _below(place, part)]
+    return [lines for lines in found if lines]
+
+
+def _below(place: str, part: str) -> bool:
+    return place.startswith(f"{part}/")
+
+
+def training_lines(runs: Sequence[Run]) -> dict[str, list[Line]]:
+    """Folder of a development net -> epochs and dev errors of each."""
+    return {
+        part: [([line["epoch"] for line in lines], [study.wrong(line, "dev_") for line in lines]) for lines in each]
+        for part in NETS
+        if (each := _epochs(runs, part))
+    }
+
+
+def temperature_line(by_temperature: dict[float, list[int]]) -> tuple[list[float], list[float], list[int], list[int]]:
+    """Temperatures, and the median, lowest and highest number of errors over seeds at each."""
+    columns = list(by_temperature.values())
+    middle = [statistics.median(column) for column in columns]
+    return list(by_temperature), middle, [min(column) for column in columns], [max(column) for column in columns]
+
+
+def bias_lines(runs: Sequence[Run], part: str) -> dict[str, list[Line]]:
+    """Curve (`SHIFTED`) -> shifts and errors of each net of a transfer set."""
+    found: dict[str, list[Line]] = {}
+    for place, curve in (item for run in runs for item in sorted(run.files.curves.items())):
+        if _below(place, f"bias/{part}") or _below(place, f"dev/bias/{part}"):
+            for name in SHIFTED:
+                if name in curve:
+                    found.setdefault(name, []).append((curve["shift"], curve[name]))
     return found
 
 
-def draw_all(out: Path, runs: Sequence[Run]) -> dict[str, str]:
-    """Draws whatever the runs have something for, into PNGs beside the report.
+def bias_marks(runs: Sequence[Run], part: str) -> dict[str, list[float]]:
+    """Mark (`MARKS`) -> shifts: those chosen on dev, and the paper's."""
+    infos = [info for run in runs for place, info in run.infos.items() if _below(place, f"dev/bias/{part}")]
+    chosen = sorted({info["shift"] for info in infos})
+    return dict(zip(MARKS, (chosen, [study.TRANSFERS[part].shift]), strict=True))
+
+
+def within(line: Line, lowest: float, highest: float) -> Line:
+    """The points with x from `lowest` to `highest`."""
+    points = [(x, y) for x, y in zip(*line, strict=True) if lowest <= x <= highest]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def draw_all(folder: Path, runs: Sequence[Run]) -> dict[Path, str]:
+    """Draws whatever the runs have something for.
 
     Args:
-        out: the report.
-        runs: recipe runs; pictures of images are of the first.
+        folder: of the PNGs.
+        runs: recipe runs.
 
     Returns:
-        File name -> what it shows.
+        File -> what it shows.
     """
-    kinds: dict[str, tuple[str, Callable[[Path], bool]]] = {
-        "curves": ("learning curves: dev accuracy and cross-entropy by epoch", lambda path: draw(path, runs)),
-        "temperatures": ("errors on dev by temperature", lambda path: draw_temperatures(path, runs[0])),
-        "biases": ("test errors by shift of the biases", lambda path: draw_biases(path, runs[0])),
+    kinds: dict[str, tuple[str, Callable[[Path, Sequence[Run]], bool]]] = {
+        "curves": ("learning curves: dev accuracy and cross-entropy by epoch", draw),
+        "temperatures": ("errors on dev by temperature: median and range over seeds", draw_temperatures),
+        "biases": ("errors by shift of the biases", draw_biases),
+        "training": ("training curves: errors on dev by epoch", draw_training),
     }
-    paths = {kind: out.with_name(f"{out.stem}-{kind}.png") for kind in kinds}
-    return {paths[kind].name: title for kind, (title, paint) in kinds.items() if paint(paths[kind])}
+    paths = {kind: folder / f"{kind}.png" for kind in kinds}
+    return {paths[kind]: title for kind, (title, paint) in kinds.items() if paint(paths[kind], runs)}
 
 
 def draw(path: str | Path, runs: Sequence[Run]) -> bool:
     """Draws the curves into a PNG, atomically; False if no model has any."""
     found = curves(runs)
-    if not found:
-        return False
 
     def panel(axes: Any, value: str) -> None:
-        named: set[str] = set()
+        scale = 100 if value == "dev_accuracy" else 1
         for part, lines in found:
-            colour, name = PARTS[part]
-            scale = 100 if value == "dev_accuracy" else 1
             points = [line["epoch"] for line in lines], [scale * line[value] for line in lines]
-            axes.plot(*points, color=colour, linewidth=1, label=None if name in named else name)
-            named.add(name)
+            _plot(axes, points, PARTS[part])
         axes.set(xlabel="epoch", ylabel=PANELS[value])
         axes.legend()
 
-    _panels(path, list(PANELS), panel)
-    return True
+    return bool(found) and _panels(path, list(PANELS), panel)
 
 
-def draw_temperatures(path: str | Path, run: Run) -> bool:
-    """Draws dev errors against T, a panel a width (section 3); False if the run has no such students."""
-    found = study.temperatures(run)
-    if not found:
-        return False
+def draw_training(path: str | Path, runs: Sequence[Run]) -> bool:
+    """Draws dev errors of the development nets against epochs (section 3); False without any."""
+    found = training_lines(runs)
+
+    def panel(axes: Any, _: str) -> None:
+        for part, lines in found.items():
+            for line in lines:
+                _plot(axes, line, NETS[part])
+        axes.set(xlabel="epoch", ylabel="errors on dev", yscale="log")
+        _plain_ticks(axes.yaxis)
+        axes.legend(fontsize=7)
+
+    return bool(found) and _panels(path, ["training"], panel, width=6)
+
+
+def draw_temperatures(path: str | Path, runs: Sequence[Run]) -> bool:
+    """Draws dev errors against T, median and range over seeds, a panel a width (section 3); False without any."""
+    found = study.temperatures(runs)
 
     def panel(axes: Any, width: int) -> None:
-        columns = found[width]
-        axes.plot(list(columns), [statistics.median(wrong) for wrong in columns.values()], marker="o", color="tab:red")
+        columns, middle, low, high = temperature_line(found[width])
+        axes.fill_between(columns, low, high, color="tab:red", alpha=0.2, linewidth=0)
+        axes.plot(columns, middle, marker="o", color="tab:red")
         axes.set(xlabel="T", ylabel="errors on dev", title=f"2 × {width} units", xscale="log")
-        axes.set_xticks(list(columns), [f"{value:g}" for value in columns], minor=False)
+        axes.set_xticks(columns, [f"{value:g}" for value in columns], minor=False)
         axes.minorticks_off()
 
-    _panels(path, list(found), panel)
-    return True
+    return bool(found) and _panels(path, list(found), panel)
 
 
-def draw_biases(path: str | Path, run: Run) -> bool:
-    """Draws test errors against the shift of the biases, a panel a transfer set (section 3); False without any."""
-    curves_of = {
-        part: [curve for place, curve in sorted(run.files.curves.items()) if place.startswith(f"bias/{part}/")]
-        for part in study.BIASES
-    }
-    parts = [part for part, found in curves_of.items() if any("test" in curve for curve in found)]
-    if not parts:
-        return False
+def draw_biases(path: str | Path, runs: Sequence[Run]) -> bool:
+    """Draws errors against the shift of the biases, a panel a transfer set (section 3); False without any."""
+    found = {part: lines for part in study.TRANSFERS if (lines := bias_lines(runs, part))}
 
     def panel(axes: Any, part: str) -> None:
-        for curve in curves_of[part]:
-            axes.plot(curve["shift"], curve["test"], color="tab:red", linewidth=1)
-            axes.plot(curve["shift"], curve["test_of_classes"], color="tab:gray", linewidth=1)
-        axes.set(xlabel="shift of the biases", ylabel="test errors (grey: on these classes)", yscale="log")
-        axes.set_title(f"transfer set {study.BIASES[part][0]}")
+        marks = bias_marks(runs, part)
+        middle = [0.0, *(shift for shifts in marks.values() for shift in shifts)]
+        for name, lines in found[part].items():
+            for line in lines:
+                _plot(axes, within(line, min(middle) - MARGIN, max(middle) + MARGIN), SHIFTED[name])
+        for name, shifts in marks.items():
+            colour, style = MARKS[name]
+            for number, shift in enumerate(shifts):
+                axes.axvline(shift, color=colour, linestyle=style, linewidth=1, label=None if number else name)
+        axes.set(xlabel="shift of the biases", ylabel="errors", yscale="log")
+        _plain_ticks(axes.yaxis)
+        axes.set_title(f"transfer set {study.TRANSFERS[part].title}")
+        axes.legend(fontsize=7)
 
-    _panels(path, parts, panel)
-    return True
+    return bool(found) and _panels(path, list(found), panel, width=6)
 
 
-def draw_examples(path: str | Path, examples: Examples, soft_targets: Path) -> None:
-    """Draws, for each class, the image that the teacher gets right with most doubt, and its p_T at T = 1 and as stored.
+def _plot(axes: Any, line: Line, look: tuple[str, str]) -> None:
+    """A line; its name goes into the legend once."""
+    colour, name = look
+    named = name in axes.get_legend_handles_labels()[1]
+    axes.plot(*line, color=colour, linewidth=1, label=None if named else name)
 
-    Args:
-        path: a PNG.
-        examples: images.
-        soft_targets: of these images, stored as logits, so that they serve any temperature.
-    """
+
+def _plain_ticks(axis: Any) -> None:
+    """Ticks 1, 2, 5, 10, ... of a logarithmic axis, written out."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None], width: float = 4.5) -> bool:
     from matplotlib.figure import Figure
 
-    stored = SoftTargets(soft_targets, examples)
-    temperatures = sorted({1.0, stored.temperature})
-    targets = [SoftTargets(soft_targets, examples, temperature) for temperature in temperatures]
-    chosen = torch.tensor(_doubtful(targets[0], examples))
-    images, labels = examples.batch(chosen)
-    rows = [each.batch(chosen) for each in targets]
-    figure = Figure(figsize=(1.4 * len(chosen), 1.5 * (1 + len(rows))), layout="constrained")
-    axes = figure.subplots(1 + len(rows), len(chosen), squeeze=False)
-    for column, label in enumerate(labels.tolist()):
-        axes[0][column].imshow(images[column], cmap="gray_r")
-        axes[0][column].set(xticks=[], yticks=[], title=str(label))
-        for row, (temperature, found) in enumerate(zip(temperatures, rows, strict=True), start=1):
-            axes[row][column].bar(range(examples.num_classes), found[column].tolist(), color="tab:red")
-            axes[row][column].set(ylim=(0, 1 if temperature == 1 else None), xticks=range(examples.num_classes))
-            axes[row][column].tick_params(labelsize=5)
-        for row, temperature in enumerate(temperatures, start=1):
-            axes[row][0].set_ylabel(f"T = {temperature:g}")
-    with io.atomic(path) as part_path:
-        figure.savefig(part_path, format="png", dpi=120, metadata={"Software": None})
-
-
-def _doubtful(targets: SoftTargets, examples: Examples) -> list[int]:
-    """For each class, the example that the teacher gets right with the most probability on another class."""
-    labels = examples.labels().long()
-    p = torch.cat([targets.batch(index) for index in torch.arange(len(examples)).split(BATCH)])
-    own = p.gather(1, labels[:, None]).squeeze(1)
-    other = p.scatter(1, labels[:, None], 0.0).max(1).values
-    doubt = torch.where(own > other, other, torch.full_like(other, -1.0))
-    classes = range(examples.num_classes)
-    return [
-        int(doubt.where(labels == number, torch.tensor(-2.0)).argmax())
-        for number in classes
-        if (labels == number).any()
-    ]
-
-
-def _panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.5 * len(keys), 3.5), layout="constrained")
+    figure = Figure(figsize=(width * len(keys), 3.5), layout="constrained")
     for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
         panel(axes, key)
         axes.grid(alpha=0.3)
     with io.atomic(path) as part_path:
         figure.savefig(part_path, format="png", dpi=120, metadata={"Software": None})  # no version: the same bytes
+    return True

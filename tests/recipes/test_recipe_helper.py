@@ -112,6 +112,13 @@ def test_stage_and_stop_stage_bound_the_run(toy):
     assert "08" not in toy.run("--stage", "01", "--stop-stage", "08")[2]
 
 
+def test_a_stage_that_is_left_out_says_so_and_does_not_run(toy):
+    toy.write(SHOW.replace("if stage 0", "leave_out 1 10\nif stage 0", 1))
+    status, out, err = toy.run()
+    assert (status, err) == (0, "") and "\none\n" not in out and "\nseven\n" in out
+    assert "=== stage 1 is left out: Features\n" in out and out.count(" took ") == 2
+
+
 def test_both_ways_to_write_an_option(toy):
     assert shown(toy.run("--num-jobs", "8")[1])[2] == "8"
     assert shown(toy.run("--num-jobs=8")[1])[2] == "8"

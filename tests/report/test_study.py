@@ -1,119 +1,175 @@
-"""The study on images: errors, corrected biases and temperatures from their own folders."""
+"""The study on images: errors, corrected biases and temperatures from their own folders, pooled over runs."""
 
-import json
+import re
+import shutil
+from pathlib import Path
 
 import pytest
-import torch
 
-from kdasr import io
-from kdasr.data.images import ImageExamples
-from kdasr.data.table import FrameTableWriter
-from kdasr.distill.soft_targets import SoftTargets
-from kdasr.report import page, pictures, study
+from kdasr.refusal import Refusal
+from kdasr.report import page, study
+from kdasr.report.files import keep, read_files
 from kdasr.report.run import read_run
-from tests import images
-from tests.report import runs
+from tests.report import runs, studies
+
+RUN_SH = Path(__file__).parents[2] / "egs" / "mnist" / "run.sh"
 
 
-def shifted(errors: int, of_classes: int, shift: float) -> dict[str, float]:
-    return {"shift": shift, "errors": errors, "errors_of_classes": of_classes}
-
-
-def write_bias(exp, part: str, seed: int, before: int, after: int) -> None:
-    errors = {
-        "before": shifted(before, 130, 0.0),
-        "after": shifted(after, 20, 3.1),
-        "best": shifted(after - 5, 14, 3.5),
-    }
-    found = {"test": {"examples": 10_000, "examples_of_classes": 1010, **errors}}
-    folder = exp / "bias" / part / str(seed)
-    runs.make(folder, "bias", {"classes": [3]}, errors=found, shift=3.1)
-    curve = {"shift": [-0.1, 0.0, 0.1], "test": [210, before, after], "test_of_classes": [140, 130, 20]}
-    io.write_json(folder / "curve.json", curve)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run `a` of seeds 0 and 1, run `b` of seed 2, ten errors more; the development nets are the same."""
+    folder = tmp_path_factory.mktemp("studies")
+    studies.write_study(folder / "a")
+    studies.write_study(folder / "b", (2,), 10, 3.3)
+    studies.write_sweep(folder / "a", 30, {1: [300, 310, 290], 4: [200, 260, 210]})
+    studies.write_sweep(folder / "a", 800, {1: [110], 4: [90]})
+    studies.write_sweep(folder / "b", 800, {1: [120], 4: [80]})
+    return folder
 
 
 @pytest.fixture
-def exp(tmp_path):
-    exp = tmp_path / "exp"
-    for system, verb, shares in (("teacher", "train", (0.9930, 0.9936)), ("distilled", "distill", (0.9925, 0.9921))):
-        names = [f"{system}-{seed}" for seed in (0, 1)]
-        prints = [runs.write_model(exp / system / name, verb, int(name[-1]), 7, 0.99) for name in names]
-        members = [
-            {"folder": f"exp/{name}", **runs.score(share, 10_000)} for name, share in zip(names, shares, strict=True)
-        ]
-        inputs = {f"model_{number}": value for number, value in enumerate(prints)}
-        facts = {**runs.score(0.9945, 10_000), "members": members}
-        runs.make(exp / "accuracy" / "test" / system, "accuracy", {"name": ""}, inputs, **facts)
-    for seed, (before, after) in enumerate(((206, 109), (216, 119), (196, 99))):
-        write_bias(exp, "without_3", seed, before, after)
-    for width, wrong in ((30, {"1": 300, "4": 200}), (800, {"1": 110, "4": 90})):
-        rows = [{"cell": t, "distill.temperature": t, **runs.score(1 - n / 10_000, 10_000)} for t, n in wrong.items()]
-        (exp / "dev" / f"grid_{width}").mkdir(parents=True)
-        io.write_json(exp / "dev" / f"grid_{width}" / "results.json", rows)
-    return exp
+def exp(finished):
+    return finished / "a"
 
 
-def rows(text: str) -> list[list[str]]:
-    return [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
+@pytest.fixture
+def both(finished):
+    return [read_run(finished / name) for name in ("a", "b")]
 
 
-def test_errors_are_counted_by_seed_and_the_ensemble_has_its_own(exp):
-    teacher, ensemble, distilled = rows(study.errors_table(read_run(exp)))
-    assert teacher[1:5] == ["67", "67.0", "67 (64–70)", "70 64"] and teacher[6] == "7"
-    assert ensemble[:5] == ["ensemble of 2 teachers", "–", "55.0", "55", "55"] and ensemble[5].startswith("2 × ")
-    assert distilled[1:5] == ["74", "77.0", "77 (75–79)", "75 79"] and distilled[-1] == "`exp/distilled`"
+def rows(text: str) -> dict[str, list[str]]:
+    """First cell (and second, where several rows begin alike) -> the others."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    firsts = [line[0] for line in lines]
+    return {line[0] if firsts.count(line[0]) == 1 else f"{line[0]}: {line[1]}": line[1:] for line in lines}
+
+
+def test_errors_have_the_papers_count_and_mean_least_most_and_median(exp):
+    found = rows(study.errors_table([read_run(exp)]))
+    made = ["2", "114", "7", "2.0"]  # nets, parameters, epochs, minutes
+    stage = "`./run.sh --stage {0} --stop-stage {0}`".format
+    assert found["teacher: dropout, max-norm, jitter"] == [
+        *("hard labels", "67", "67.0", "64", "70", "67"),
+        *made,
+        stage(3),
+    ]
+    assert found["small net, no regularisation"][:6] == ["hard labels", "146", "145.0", "140", "150", "145"]
+    distilled = found["distilled small net, plain images"]
+    assert distilled == ["teacher 0", "74", "77.0", "75", "79", "77", *made, stage(5)]
+
+
+def test_the_ensemble_says_its_mean_and_each_student_its_teachers(exp):
+    found = rows(study.errors_table([read_run(exp)]))
+    cells = found["ensemble of 2 teachers, geometric mean"]
+    assert cells[:8] == ["hard labels", "–", "55.0", "55", "55", "55", "1", "2 × 114"]
+    student = found["distilled small net, plain images, all teachers"]
+    assert student[:6] == ["teachers 0, 1, geometric mean", "–", "72.0", "71", "73", "72"]
+    best = found["distilled small net, jittered images, all teachers"]
+    assert best[0] == "teachers 0, 1, arithmetic mean"
+
+
+def test_runs_of_other_seeds_go_into_one_row(both):
+    found = rows(study.errors_table(both))
+    assert found["teacher: dropout, max-norm, jitter"][1:7] == ["67", "69.3", "64", "74", "70", "3"]  # 64 70 74
+    distilled = found["distilled small net, plain images"]
+    assert distilled[:6] == ["teacher 0; teacher 2", "74", "81.0", "75", "89", "79"] and distilled[6] == "3"
+    assert sum(title.startswith("ensemble of") for title in found) == 1  # one teacher alone is no ensemble
+    text = page.page(both)
+    assert text.count("## Test errors on images") == text.count("| hard labels | 146 |") == 1
+    assert "counted once per seed, over the seeds of a, b" in text and "## Systems" not in text
+
+
+def test_the_stages_are_those_of_the_recipe():
+    bodies = re.findall(r'^if stage (\d+) "[^\n]*"; then\n(.*?)^fi$', RUN_SH.read_text(), re.M | re.S)
+    makers = {int(number): body for number, body in bodies}
+    for name, system in study.SYSTEMS.items():
+        assert re.search(rf'kdasr (train|distill) "\$exp/{name}"', makers[system.stage]), name
+    for name in set(study.SYSTEMS) - {"ensemble_student"}:
+        assert f'"$exp/dev/{name}"' in makers[study.STAGE_OF_DEVELOPMENT], name
+    assert "accuracy/test" in makers[study.STAGE_OF_TEST] and "kdasr --for seed" in makers[study.STAGE_OF_TRANSFERS]
+    assert all(f"{name}:" in makers[study.STAGE_OF_TRANSFERS] for name in study.TRANSFERS)
 
 
 def test_a_bias_is_told_as_trained_on_dev_and_best_for_test(exp):
-    before, after, best = rows(study.bias_table(read_run(exp)))
-    assert before == ["without 3s", "as trained", "2.06", "2.06", "206 (196–216)", "130 (130–130) of 1010", "–"]
-    assert after[1:5] == ["shift chosen on dev", "–", "1.09", "109 (99–119)"] and after[-1] == "+3.1 +3.1 +3.1"
-    assert best[2:] == ["1.09", "1.04", "104 (94–114)", "14 (14–14) of 1010", "+3.5 +3.5 +3.5"]
+    found = rows(study.bias_table([read_run(exp)]))
+    made = ["2", "114", "7", "2.0", "`./run.sh --stage 9 --stop-stage 9`"]
+    assert found["without 3s: as trained"] == [
+        *("as trained", "206", "211.0", "206", "216", "211"),
+        *("133", "130 (130–130) of 1010", "–", "–"),
+        *made,
+    ]
+    on_dev = found["without 3s: shift chosen on dev"]
+    assert on_dev[1:10] == [*["109", "114.0", "109", "119", "114", "14"], "20 (20–20) of 1010", "–", "+3.1 +3.1"]
+    assert found["without 3s: shift best for test, as the paper's"][6:10] == [
+        *("14", "14 (14–14) of 1010", "+3.5", "+3.5 +3.5")
+    ]
+    pair = found["7s and 8s alone: shift best for test, as the paper's"]
+    assert pair[1:6] == ["1320", "1320.0", "1315", "1325", "1320"] and pair[8:10] == ["-7.6", "-2.7 -2.7"]
 
 
-def test_temperatures_by_width_the_widest_first(exp):
-    wide, narrow = rows(study.temperatures_table(read_run(exp)))
-    assert wide == ["2 × 800", "110", "90", "T = 4"] and narrow == ["2 × 30", "300", "200", "T = 4"]
+def test_biases_of_several_runs_are_one_table(both):
+    cells = rows(study.bias_table(both))["without 3s: shift chosen on dev"]
+    assert cells[1:6] == ["109", "115.7", "109", "119", "119"] and cells[9:11] == ["+3.1 +3.1 +3.3", "3"]
+
+
+def test_temperatures_by_width_the_widest_first_pooled_over_seeds_and_runs(both):
+    assert rows(study.temperatures_table(both)) == {
+        "2 × 800": ["115 (110–120)", "85 (80–90)", "T = 4"],
+        "2 × 30": ["300 (290–310)", "210 (200–260)", "T = 4"],
+    }
+
+
+def test_development_nets_are_counted_once_however_many_runs_share_them(both, tmp_path):
+    shutil.copytree(both[0].files.where, tmp_path / "again")
+    found = rows(study.development_table([both[0], read_run(tmp_path / "again")]))
+    assert {title: cells[:2] for title, cells in found.items()} == {
+        "teacher: dropout, max-norm, jitter": ["hard labels", "90"],
+        "small net, no regularisation": ["hard labels", "160"],
+        "distilled small net, plain images": ["teacher 0", "110"],
+        "distilled small net, jittered images, all teachers": ["teacher 0", "80"],
+    }
+
+
+def test_a_test_score_of_two_runs_is_refused_a_shared_development_net_is_not(both, tmp_path):
+    shutil.copytree(both[0].files.where, tmp_path / "again")
+    with pytest.raises(Refusal, match="a model of two runs"):
+        page.page([both[0], read_run(tmp_path / "again")])
+    for name in (*study.SYSTEMS, *study.TRANSFERS, "accuracy", "bias"):
+        shutil.rmtree(tmp_path / "again" / name)
+    page.page([both[0], read_run(tmp_path / "again")])
+
+
+def test_a_kept_study_is_pooled_as_its_folders_are(both, tmp_path):
+    for run in both:
+        keep(run.files, tmp_path / f"{run.name}.json")
+    assert page.page([read_run(tmp_path / "a.json"), read_run(tmp_path / "b.json")]) == page.page(both)
+
+
+def test_development_alone_is_reported(exp, tmp_path):
+    shutil.copytree(exp / "dev", tmp_path / "begun" / "dev")
+    text = page.page([read_run(tmp_path / "begun")])
+    assert "## Development nets on images" in text and "Students by temperature" in text and "## Test" not in text
 
 
 def test_the_page_has_the_study_and_nothing_of_speech(exp):
     text = page.page([read_run(exp)])
     for title in ("Test errors on images", "Transfer sets without some classes", "Students by temperature"):
         assert f"## {title}\n" in text
-    assert "WER" not in text and "is missing" not in text and "grid_800" not in text
+    assert "WER" not in text and "## Systems" not in text and "is missing" not in text and "grid_800" not in text
+    assert "- a: seeds of best 0, 1; dev/best 0; dev/distilled 0;" in text
 
 
 def test_speech_has_no_study(tmp_path):
-    run = read_run(runs.write_run(tmp_path / "exp"))
-    assert study.errors_table(run) == study.bias_table(run) == study.temperatures_table(run) == ""
-    assert set(pictures.draw_all(tmp_path / "results.md", [run])) == {"results-curves.png"}
-
-
-def test_pictures_of_temperatures_and_biases(exp):
-    drawn = pictures.draw_all(exp / "results.md", [read_run(exp)])
-    assert set(drawn) == {"results-temperatures.png", "results-biases.png"}
-    assert all((exp / name).read_bytes().startswith(b"\x89PNG") for name in drawn)
+    run = [read_run(runs.write_run(tmp_path / "exp"))]
+    tables = (study.errors_table, study.bias_table, study.temperatures_table, study.development_table)
+    assert [write(run) for write in tables] == ["", "", "", ""]
 
 
 def test_one_seed_has_no_range():
     assert study.counts([5]) == "5" and study.counts([5, 7]) == "6 (5–7)" and study.counts([]) == "–"
-    assert json.dumps(study.errors({"num_frames": 100, "members": [{"accuracy": 0.97}]})) == "[3]"
+    assert study.wrong({"num_frames": 100, "accuracy": 0.97}) == 3
 
 
-def test_doubtful_examples_are_drawn_with_their_soft_targets(tmp_path):
-    examples = ImageExamples(images.write_set(tmp_path / "set", 80, seed=1))
-    labels, logits = examples.labels(), torch.full((80, 4), -2.0)
-    logits[range(80), labels] = 4.0
-    doubtful = [int((labels == number).nonzero()[3]) for number in range(4)]
-    logits[doubtful, (labels[doubtful] + 1) % 4] = 3.5
-    wrong = int((labels == 2).nonzero()[0])
-    logits[wrong, 3] = 5.0  # most doubt of all, but not right
-    io.begin(tmp_path / "soft", io.Made("soft-targets", {}))
-    writer = FrameTableWriter(tmp_path / "soft")
-    for part in examples.parts:
-        writer.add(part.id, "", logits[part.begin : part.begin + part.num_frames].half().numpy())
-    writer.close()
-    io.finish(tmp_path / "soft", **examples.facts(), temperature=20.0, mean="geometric", kind="logits")
-    assert pictures._doubtful(SoftTargets(tmp_path / "soft", examples, 1.0), examples) == doubtful
-    pictures.draw_examples(tmp_path / "examples.png", examples, tmp_path / "soft")
-    assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
+def test_kept_files_are_read_as_folders_are(exp, tmp_path):
+    keep(read_files(exp), tmp_path / "a.json")
+    assert study.temperatures([read_run(tmp_path / "a.json")]) == study.temperatures([read_run(exp)])
