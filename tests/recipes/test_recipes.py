@@ -123,7 +123,7 @@ def test_the_quick_study_is_teacher_small_and_distilled_net_in_the_order_of_the_
     infos = [io.read_info(tmp_path / "exp" / "accuracy" / "test" / name) for name in ("teacher", "small", "distilled")]
     assert [len(info["members"]) for info in infos] == [1, 1, 1]
     teacher, small, distilled = (info["accuracy"] for info in infos)
-    assert small + 0.01 < distilled < teacher  # 0.927, 0.957, 0.981 when this was written
+    assert small + 0.01 < distilled < teacher  # 0.933, 0.962, 0.990 when this was written
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--dev-seeds", "--sweep-seeds"])
