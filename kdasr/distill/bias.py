@@ -101,9 +101,11 @@ def curve(model: Model, examples: Examples, classes: Sequence[int], shifts: Tens
 
 
 def best(found: Curve, shifts: Tensor) -> int:
-    """Number of the shift with the fewest errors; of several, the middle one of those nearest to no shift."""
+    """Number of the shift with the fewest errors; of several, none, or the middle of the stretch nearest to none."""
     fewest = (found.errors == found.errors.min()).nonzero().flatten()
     start = int(fewest[shifts[fewest].abs().argmin()])
+    if shifts[start] == 0:
+        return start
     end = start
     direction = 1 if shifts[start] >= 0 else -1
     while 0 <= end + direction < len(shifts) and found.errors[end + direction] == found.errors[start]:
