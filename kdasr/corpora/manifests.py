@@ -102,8 +102,7 @@ def load_cuts(folder: Path) -> list[MonoCut]:
         return list(CutSet.from_file(folder / CUTS))
     except Exception as error:  # of gzip, JSON, or whatever lhotse makes of a foreign line
         found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        do = "make the folder again with --overwrite"
-        raise Refusal("damaged cuts", where=folder / CUTS, found=found, do=do) from None
+        raise Refusal("damaged cuts", where=folder / CUTS, found=found, do=io.AGAIN) from None
 
 
 def write_language(out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False) -> None:

@@ -107,7 +107,7 @@ def best(found: Curve, shifts: Tensor) -> int:
     if shifts[start] == 0:
         return start
     end = start
-    direction = 1 if shifts[start] >= 0 else -1
+    direction = 1 if shifts[start] > 0 else -1
     while 0 <= end + direction < len(shifts) and found.errors[end + direction] == found.errors[start]:
         end += direction
     return (start + end) // 2

@@ -57,7 +57,7 @@ DAMAGES = {
 def test_damaged_cuts_are_refused(folder, damage):
     path = folder / manifests.CUTS
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    with pytest.raises(Refusal, match="cuts.jsonl.gz: damaged cuts .found .*; make the folder again with --overwrite"):
+    with pytest.raises(Refusal, match="cuts.jsonl.gz: damaged cuts .found .*; delete the folder and make it again"):
         manifests.load_cuts(folder)
 
 
