@@ -86,7 +86,7 @@ class ImageExamples(Examples):
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, height, width) float32 and classes (B,) int64 of the examples `index` (B,) int64."""
-        return self._pixels[index].float().div_(255), self._labels[index]
+        return self._pixels.index_select(0, index).float().div_(255), self._labels.index_select(0, index)
 
     def labels(self) -> Tensor:
         """The class of every image, (N,) int64."""
