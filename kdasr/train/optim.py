@@ -57,14 +57,11 @@ class Weights:
 
     def limit_norms(self, max_norm: float) -> None:
         """Scales down each unit whose incoming weights have a greater norm (section 3: weight constraint)."""
-        for parameter, copied in zip(self.model.parameters(), self.computing.parameters(), strict=True):
+        for parameter in self.model.parameters():
             if parameter.ndim == 2:
                 norms = parameter.data.norm(dim=1, keepdim=True)
-                heavy = (norms > max_norm).flatten().nonzero().flatten()
-                if len(heavy):
-                    limited = parameter.data[heavy] * (max_norm / norms[heavy])
-                    parameter.data[heavy] = limited
-                    copied.data[heavy] = limited.to(copied.dtype)
+                parameter.data.mul_((max_norm / norms).clamp_max(1))
+        self.refresh()
 
 
 def _flatten(model: Model, sizes: list[int]) -> Tensor:
@@ -98,9 +95,10 @@ class Optimizer:
     def step(self, rate: float, norm: float) -> None:
         """One update with a learning rate, by the gradient that `weights` took, of norm `norm`."""
         scale = min(1.0, self.clip / norm) if self.clip and norm > 0 else 1.0
+        copies = self.weights.copied is not None and not self.max_norm
         for number, (weights, gradient, copied) in enumerate(self._pieces):
             self.update(number, weights, gradient if scale == 1 else gradient.mul_(scale), rate)
-            if self.weights.copied is not None:
+            if copies:
                 copied.copy_(weights)
         if self.max_norm:
             self.weights.limit_norms(self.max_norm)
