@@ -69,9 +69,12 @@ def run(
 
 
 def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """The rows as a Markdown table."""
-    lines = [[*names, "dev accuracy %", "without silence %", "dev cross-entropy"], ["---"] * (len(names) + 3)]
+    """The rows as a Markdown table; images, which have no silence, go without its column."""
+    shares = {"accuracy": "dev accuracy %", "accuracy_without_silence": "without silence %"}
+    if all(row["accuracy"] == row["accuracy_without_silence"] for row in rows):
+        del shares["accuracy_without_silence"]
+    lines = [[*names, *shares.values(), "dev cross-entropy"], ["---"] * (len(names) + len(shares) + 1)]
     for row in rows:
-        shares = [f"{100 * row[name]:.2f}" for name in ("accuracy", "accuracy_without_silence")]
-        lines.append([*(row[name] for name in names), *shares, f"{row['cross_entropy']:.4f}"])
+        per_cent = [f"{100 * row[name]:.2f}" for name in shares]
+        lines.append([*(row[name] for name in names), *per_cent, f"{row['cross_entropy']:.4f}"])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -53,7 +53,7 @@ def _share(runs: Sequence[Run]) -> str:
     found = tables.shares_table(runs)
     note = (
         "Share kept: (student − members) / (ensemble − members), from the members' mean; n/a where the ensemble gains"
-        " nothing. The paper's share is of its one baseline."
+        " nothing, or less than one word. The paper's share is of its one baseline."
     )
     return f"{found}\n{' '.join([note, tables.words_note(runs)]).rstrip()}\n" if found else ""
 

@@ -14,6 +14,7 @@ from kdasr.train.accuracy import Score
 
 NONE = "–"
 PAPER = {"baseline": ("58.9", "10.9"), ENSEMBLE: ("61.1", "10.7"), STUDENT: ("60.8", "10.7")}  # section 4, table 1
+ROUNDING = 1e-9  # of means in per cent
 PAPER_SHARES = {"test accuracy": "86 %", "test WER": "100 %"}  # (60.8 - 58.9) / (61.1 - 58.9); all of the WER gain
 COLUMNS = (
     *("system", "frame accuracy %, dev", "test", "without silence %, dev", "test", "cross-entropy, dev", "test"),
@@ -116,12 +117,13 @@ def _count(description: Mapping[str, Any]) -> int:
 
 def shares_table(runs: Sequence[Run]) -> str:
     """The share of the ensemble's gain over the members' mean that the student keeps; empty if a system is missing."""
-    rows = []
+    rows, words = [], _words(runs)
     for measure in ("accuracy", "WER"):
         for name in SETS:
             gains = [gain for run in runs if (gain := gains_of(run, _measures(name)[measure])) is not None]
             if gains:
-                rows.append(_share_row(f"{name} {measure}", gains))
+                least = 100 / max(1, words[name]) - ROUNDING if measure == "WER" else ROUNDING  # one word
+                rows.append(_share_row(f"{name} {measure}", gains, least))
     header = ("measure, %", "members", "ensemble's gain", "student's gain", "share kept", "paper")
     return table(header, rows) if rows else ""
 
@@ -146,22 +148,31 @@ def gains_of(run: Run, measure: Callable[[System], float | None]) -> tuple[float
     return members, values[ENSEMBLE][0] - members, values[STUDENT][0] - members
 
 
-def _share_row(name: str, gains: Sequence[tuple[float, float, float]]) -> list[str]:
+def _share_row(name: str, gains: Sequence[tuple[float, float, float]], least: float) -> list[str]:
     better = -1 if name.endswith("WER") else 1
     members, ensemble, student = (statistics.fmean(column) for column in zip(*gains, strict=True))
-    each = ", ".join(share(better * gain[1], better * gain[2]) for gain in gains)
-    kept = share(better * ensemble, better * student) + (f" (by run: {each})" if len(gains) > 1 else "")
+    each = ", ".join(share(better * gain[1], better * gain[2], least) for gain in gains)
+    kept = share(better * ensemble, better * student, least) + (f" (by run: {each})" if len(gains) > 1 else "")
     return [name, f"{members:.2f}", f"{ensemble:+.2f}", f"{student:+.2f}", kept, PAPER_SHARES.get(name, "")]
 
 
-def share(ensemble: float, student: float) -> str:
-    """(student - members) / (ensemble - members) of two gains; n/a where the ensemble gains nothing."""
-    return f"{100 * student / ensemble:.0f} %" if ensemble > 1e-9 else "n/a"
+def share(ensemble: float, student: float, least: float = ROUNDING) -> str:
+    """(student - members) / (ensemble - members) of two gains; n/a where the ensemble's is less than `least`."""
+    return f"{100 * student / ensemble:.0f} %" if ensemble >= least else "n/a"
 
 
 def words_note(runs: Sequence[Run]) -> str:
     """What one word weighs, for each set that was scored."""
-    words = {
+    words = _words(runs)
+    texts = [
+        f"one of the {words[name]} {name} words is {100 / max(1, words[name]):.2f} %" for name in SETS if name in words
+    ]
+    return f"WER moves by single words here: {', '.join(texts)}." if texts else ""
+
+
+def _words(runs: Sequence[Run]) -> dict[str, int]:
+    """Number of words of each set that was scored."""
+    return {
         name: rate.words
         for run in runs
         for found in run.systems.values()
@@ -169,10 +180,6 @@ def words_note(runs: Sequence[Run]) -> str:
         for name, rate in system.words.items()
         if name in SETS
     }
-    texts = [
-        f"one of the {words[name]} {name} words is {100 / max(1, words[name]):.2f} %" for name in SETS if name in words
-    ]
-    return f"WER moves by single words here: {', '.join(texts)}." if texts else ""
 
 
 def kaldi_table(runs: Sequence[Run]) -> str:

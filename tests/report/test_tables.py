@@ -1,5 +1,6 @@
 """Numbers of the tables, worked out by hand."""
 
+import json
 import shutil
 
 import pytest
@@ -65,6 +66,27 @@ def test_the_papers_own_share():
 @pytest.mark.parametrize("gain", [0.0, -0.5])
 def test_no_share_of_no_gain(gain):
     assert tables.share(gain, 1.0) == "n/a"
+
+
+@pytest.mark.parametrize(("member", "share"), [(20, "200 %"), (19, "n/a")])
+def test_no_share_of_less_than_one_word(exp, member, share):
+    """Members make 24 and 20 (or 19) errors, the ensemble 21, which is one word (or half a word) better."""
+    for system, errors in (("members/member-1", member), ("members/ensemble", 21), ("student", 20)):
+        file = exp / "score" / system / "wer.json"
+        rates = json.loads(file.read_text())
+        file.write_text(json.dumps({**rates, "test": runs.rate(errors, runs.TEST_WORDS)}))
+    assert cells(tables.shares_table([read_run(exp)]), "test WER")[4] == share
+
+
+def test_a_grid_of_images_has_no_silence_to_leave_out():
+    row = {"cell": "train.dropout=0.2", "train.dropout": "0.2", **runs.score(0.64)}
+    assert tables.grid_table([row]).splitlines()[2] == "| 0.2 | 64.00 | 54.00 | 0.7200 |"
+    images = tables.grid_table([{**row, "accuracy_without_silence": 0.64}]).splitlines()
+    assert images == [
+        "| train.dropout | dev accuracy % | dev cross-entropy |",
+        "| --- | --- | --- |",
+        "| 0.2 | 64.00 | 0.7200 |",
+    ]
 
 
 def test_a_student_may_lose_or_exceed():
