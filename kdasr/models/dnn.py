@@ -19,10 +19,13 @@ class DnnOptions:
 
     layers: int = 4  # hidden layers
     width: int = 512  # units a layer
+    init_scale: float = 1.0  # of the initial weights, against He's; small ones leave less of chance in the trained net
 
     def __post_init__(self) -> None:
         if self.layers < 0 or self.width < 1:
             raise ValueError(f"no net has {self.layers} hidden layers of {self.width} units")
+        if not self.init_scale > 0:
+            raise ValueError(f"init_scale is above 0, not {self.init_scale:g}")
 
 
 class Dnn(Model):
@@ -45,14 +48,14 @@ class Dnn(Model):
         self.scale: Tensor
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
-        self._initialise()
+        self._initialise(options.init_scale)
 
-    def _initialise(self) -> None:
+    def _initialise(self, scale: float) -> None:
         """He et al. 2015: variance 2 / fan-in keeps the size of activations through many ReLU layers."""
         for layer in self.linear:
             assert isinstance(layer, nn.Linear)
             gain = 1.0 if layer is self.linear[-1] else 2.0
-            nn.init.normal_(layer.weight, std=(gain / layer.in_features) ** 0.5)
+            nn.init.normal_(layer.weight, std=scale * (gain / layer.in_features) ** 0.5)
             nn.init.zeros_(layer.bias)
 
     def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:

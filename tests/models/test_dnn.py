@@ -49,6 +49,21 @@ def test_activations_keep_their_size_through_the_papers_depth():
     assert 0.3 < model.linear[-1](h).std().item() < 3
 
 
+def test_initial_weights_are_scaled():
+    def weights(scale: float) -> list[torch.Tensor]:
+        torch.manual_seed(1)
+        return [layer.weight for layer in Dnn(DnnOptions(2, 16, scale), (4, 5), 7).linear]
+
+    for full, small in zip(weights(1.0), weights(0.25), strict=True):
+        assert torch.equal(full / 4, small)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_of_initial_weights_is_above_0(scale: float):
+    with pytest.raises(ValueError, match="init_scale is above 0"):
+        DnnOptions(init_scale=scale)
+
+
 def test_a_saved_model_is_the_same(tmp_path: Path):
     model = net()
     model.set_normalisation(torch.randn(4, 5), torch.rand(4, 5).add(1))
