@@ -95,7 +95,7 @@ def save(path: str | Path, model: Model) -> None:
 
 
 def load(path: str | Path) -> Model:
-    """Reads a model of whichever architecture its file names, on the CPU."""
+    """Reads a model of whichever architecture its file names, on the CPU; options newer than the file have defaults."""
     tensors, description = io.load_tensors(path)
     if not isinstance(description, Mapping) or "architecture" not in description:
         raise Refusal(
@@ -110,7 +110,7 @@ def load(path: str | Path) -> Model:
     except TypeError as error:
         raise Refusal(f"unknown options of architecture {cls.name!r}", where=path, found=str(error)) from None
     model = cls(options, tuple(description["input_shape"]), description["num_classes"])
-    load_weights(model, tensors, description, path)
+    load_weights(model, tensors, model.describe(), path)
     return model
 
 

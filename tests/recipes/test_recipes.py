@@ -114,7 +114,7 @@ def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
 def test_the_quick_study_is_teacher_small_and_distilled_net_in_the_order_of_the_paper(tmp_path: Path) -> None:
     write_digits(tmp_path / "idx", 2, 0.1)
     conf = str(ROOT / "egs" / "mnist" / "conf" / "quick.yaml")
-    few = ["mnist.num_dev=500", "train.batch_size=20", "student.batch_size=20", "train.threads=1", "student.threads=1"]
+    few = ["mnist.num_dev=500", "train.batch_size=20", "student.batch_size=20", "train.learning_rate=0.02"]
     done = study(tmp_path, "--conf", conf, *(word for each in few for word in ("--set", each)))
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
     made = {path.name for path in (tmp_path / "exp").iterdir() if path.is_dir()}
@@ -123,7 +123,7 @@ def test_the_quick_study_is_teacher_small_and_distilled_net_in_the_order_of_the_
     infos = [io.read_info(tmp_path / "exp" / "accuracy" / "test" / name) for name in ("teacher", "small", "distilled")]
     assert [len(info["members"]) for info in infos] == [1, 1, 1]
     teacher, small, distilled = (info["accuracy"] for info in infos)
-    assert small + 0.01 < distilled < teacher  # 0.933, 0.962, 0.990 when this was written
+    assert small + 0.01 < distilled < teacher  # 0.848, 0.945, 0.998 when this was written
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--dev-seeds", "--sweep-seeds"])

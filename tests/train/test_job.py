@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +47,7 @@ def test_a_model_folder_says_what_it_is(job: TrainJob):
     assert info["num_pdfs"] == 8 and info["topology"] == info["labelling"] == "topo" and info["silence_pdfs"] == [0]
     assert (info["dim"], info["left"], info["right"], info["frame_shift"]) == (5, 3, 2, 0.01)
     assert info["alignment"] == examples.alignment.fingerprint and info["features"] == examples.features.fingerprint
-    assert info["model"]["architecture"] == "dnn" and info["options"]["dnn"] == {"layers": 2, "width": 32}
+    assert info["model"]["architecture"] == "dnn" and info["options"]["dnn"] == asdict(job.dnn)
     assert info["num_examples"] == len(examples) and 0 < info["dev"]["accuracy"] < 1
     kept = {path.name for path in job.folder.iterdir()}
     assert kept == {"model.safetensors", "priors.safetensors", "info.json", "metrics.jsonl", "tensorboard"}
