@@ -110,27 +110,18 @@ def load(path: str | Path) -> Model:
     except TypeError as error:
         raise Refusal(f"unknown options of architecture {cls.name!r}", where=path, found=str(error)) from None
     model = cls(options, tuple(description["input_shape"]), description["num_classes"])
-    load_weights(model, tensors, model.describe(), path)
-    return model
-
-
-def load_weights(model: Model, tensors: Mapping[str, Tensor], description: Any, where: str | Path) -> None:
-    """Copies weights into a model. Raises Refusal when they are those of another architecture."""
-    difference = io.first_difference(io.plain(description), model.describe())
-    if difference:
-        name, found, expected = difference
-        raise Refusal(f"weights of another architecture: {name} differs", where=where, expected=expected, found=found)
     own = model.state_dict()
-    expected_shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    difference = io.first_difference({name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected_shapes)
+    shapes, expected_shapes = ({name: tuple(each.shape) for name, each in some.items()} for some in (tensors, own))
+    difference = io.first_difference(shapes, expected_shapes)
     if difference:
         name, found, expected = difference
         raise Refusal(
             f"weights of another architecture: shape of {name} differs",
-            where=where,
+            where=path,
             expected=expected,
             found=found,
         )
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
+    return model
