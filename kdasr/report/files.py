@@ -79,7 +79,8 @@ def _content(path: Path) -> Any:
 def keep(files: RunFiles, out: str | Path) -> None:
     """Writes the files of a run into one, a line each, to be committed and reported again without the run's models.
 
-    Training lines are reduced to their mean speed, places on this machine to places in the run.
+    Training lines are reduced to their mean speed, epochs to their dev scores, places on this machine to places in the
+    run.
 
     Args:
         files: of the run.
@@ -101,11 +102,16 @@ def keep(files: RunFiles, out: str | Path) -> None:
     io.write_text(out, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def _scores(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What pictures draw of an epoch."""
+    return {name: value for name, value in line.items() if name == "epoch" or name.startswith("dev_")}
+
+
 def _short(place: str, content: Any) -> Any:
     if place.endswith(f"/{METRICS}"):
         speeds = [line[RATE] for line in content if RATE in line]
         mean = [{RATE: len(speeds) / sum(1 / speed for speed in speeds)}] if speeds else []  # of equally many frames
-        return [*mean, *(line for line in content if RATE not in line)]
+        return [*mean, *(_scores(line) for line in content if "dev_accuracy" in line)]
     return (
         {name: value for name, value in content.items() if name not in LONG} if isinstance(content, dict) else content
     )
