@@ -11,15 +11,16 @@ from kdasr import fsa, io
 from kdasr.fsa import FINAL, Graph, make_graph, phone_graph
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
 LEXICON = toy.lexicon(2, 3)
-TOPOLOGY = make_topology(LEXICON)
+TREE = Tree.monophone(make_topology(LEXICON))
 
 
 def graph_of(text: str) -> Graph:
-    return expand_states(transcript_graph(text.split(), LEXICON), TOPOLOGY, TOPOLOGY.monophone)
+    return expand_states(transcript_graph(text.split(), LEXICON), TREE)
 
 
 def same(one: Graph, other: Graph) -> bool:
@@ -51,7 +52,7 @@ def test_what_is_no_graph_is_refused(tmp_path):
 
 def test_transition_scores_go_to_the_arcs_that_take_them():
     graph = graph_of("A B")
-    scores = np.arange(len(TOPOLOGY.monophone), dtype=np.float32)
+    scores = np.arange(len(TREE.table), dtype=np.float32)
     added = graph.with_transitions(scores).score - graph.score
     frames = graph.label != FINAL
     assert np.allclose(added[frames], scores[graph.transition[frames]]) and (added[~frames] == 0).all()
@@ -89,9 +90,7 @@ def search(graphs: list[Graph], frames: list[torch.Tensor], beam: float = 100.0)
 @pytest.mark.parametrize("seed", range(4))
 def test_k2_s_scores_and_paths_are_the_plain_viterbi_s(seed):
     texts = ["A TO B", "B AB", "TWO"]
-    frames = [
-        toy.random_frames(length, TOPOLOGY.monophone.num_pdfs, 10 * seed + length) for length in (30 - seed, 17, 9)
-    ]
+    frames = [toy.random_frames(length, TREE.num_pdfs, 10 * seed + length) for length in (30 - seed, 17, 9)]
     graphs = [graph_of(text) for text in texts]
     lattices = search(graphs, frames)
     scores = lattices.get_tot_scores(use_double_scores=True, log_semiring=False)
@@ -107,7 +106,7 @@ def test_k2_s_scores_and_paths_are_the_plain_viterbi_s(seed):
 
 
 def test_an_utterance_without_a_path_has_no_arcs_and_harms_no_other():
-    frames = [toy.random_frames(length, TOPOLOGY.monophone.num_pdfs, length) for length in (12, 3)]
+    frames = [toy.random_frames(length, TREE.num_pdfs, length) for length in (12, 3)]
     paths = fsa.best_paths(search([graph_of("A"), graph_of("AB TO")], frames))
     assert [len(row) for row in fsa.path_rows(paths, "transition", final=True)] == [13, 0]
     assert fsa.arc_splits(paths).tolist() == [0, 13, 13]

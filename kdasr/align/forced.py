@@ -39,9 +39,7 @@ def align_utterances(
     Returns:
         Transition ids (T,) int32 of each utterance, None where there is no path (shorter than its states).
     """
-    graphs = [
-        expand_states(transcript_graph(lexicon.known(text), lexicon), model.topology, model.table) for text in texts
-    ]
+    graphs = [expand_states(transcript_graph(lexicon.known(text), lexicon), model.tree) for text in texts]
     lengths = [len(matrix) for matrix in frames]
 
     def log_likelihoods(batch: Sequence[int]) -> list[torch.Tensor]:
@@ -101,9 +99,9 @@ def write_alignment(
     io.save_array(Path(out) / "transition_pdfs.npy", model.table.pdf.astype(np.int32))
     return {
         "num_pdfs": model.table.num_pdfs,
-        "topology": model.topology.fingerprint,
-        "silence_pdfs": model.topology.silence_pdfs(model.table),
-        "pdf_names": model.topology.pdf_names(model.table),
+        "topology": model.tree.fingerprint,
+        "silence_pdfs": model.tree.silence_pdfs(),
+        "pdf_names": model.tree.pdf_names(),
         "num_utterances": num_utterances,
         "num_frames": sum(len(path) for path in paths.values() if path is not None),
         "not_aligned": sorted(bad),

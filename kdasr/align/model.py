@@ -14,35 +14,45 @@ from kdasr.align.gmm import Gmm
 from kdasr.data.table import FrameTable, Utterance
 from kdasr.features import cmvn, deltas
 from kdasr.lang.topology import Topology, TransitionTable, read_topology
+from kdasr.lang.tree import Tree, read_tree
 from kdasr.refusal import Refusal
 
-MODEL, TOPOLOGY = "model.safetensors", "topology.json"
+MODEL, TOPOLOGY, TREE = "model.safetensors", "topology.json", "tree.json"
 TENSORS = {"pdf", "weight", "mean", "variance", "transition_log_probs"}
 DELTA_ORDER = 2  # Kaldi's
 
 
 @dataclass(frozen=True)
 class GmmModel:
-    """Mixtures of all pdfs and log-probabilities of all transition ids of a topology.
+    """Mixtures of all pdfs and log-probabilities of all transition ids of a tree.
 
     Attributes:
         gmm: one mixture for each pdf.
         transition_log_probs: (num_transitions,) float32; those that leave one state sum to 1.
-        topology: phones and their states.
-        table: what the transition ids mean.
+        tree: phones, their states and pdfs.
         extractor: settings that made the features it was trained on; None if they are not recorded.
     """
 
     gmm: Gmm
     transition_log_probs: torch.Tensor
-    topology: Topology
-    table: TransitionTable
+    tree: Tree
     extractor: dict[str, Any] | None = None
 
+    @property
+    def table(self) -> TransitionTable:
+        """What the transition ids mean."""
+        return self.tree.table
+
+    @property
+    def topology(self) -> Topology:
+        """Phones and their states."""
+        return self.tree.topology
+
     def write(self, folder: str | Path) -> None:
-        """Writes `model.safetensors` and `topology.json`."""
+        """Writes `model.safetensors`, `topology.json` and `tree.json`."""
         io.save_tensors(Path(folder) / MODEL, {**self.gmm.tensors(), "transition_log_probs": self.transition_log_probs})
         self.topology.write(Path(folder) / TOPOLOGY)
+        self.tree.write(Path(folder) / TREE)
 
 
 def read_model(folder: str | Path) -> GmmModel:
@@ -60,15 +70,17 @@ def read_model(folder: str | Path) -> GmmModel:
         )
     transitions = tensors.pop("transition_log_probs")
     topology = read_topology(Path(folder) / TOPOLOGY)
-    gmm, table = Gmm(**tensors), topology.monophone
+    tied = (Path(folder) / TREE).exists()  # not in the folders of monophones older than trees
+    tree = read_tree(Path(folder) / TREE, topology) if tied else Tree.monophone(topology)
+    gmm = Gmm(**tensors)
     io.expect_same(
         "number of states and transitions",
-        (table.num_pdfs, len(table)),
+        (tree.num_pdfs, len(tree.table)),
         (gmm.num_pdfs, len(transitions)),
         path,
         io.AGAIN,
     )
-    return GmmModel(gmm, transitions, topology, table, info.get("extractor"))
+    return GmmModel(gmm, transitions, tree, info.get("extractor"))
 
 
 def expect_topology(folder: str | Path, fingerprint: str) -> None:

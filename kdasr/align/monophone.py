@@ -22,7 +22,8 @@ from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.lexicon import Lexicon
-from kdasr.lang.topology import Topology, equal_alignment, make_topology
+from kdasr.lang.topology import equal_alignment, make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
 NUM_PARTS = 4  # of the training set; fixed, so that the sums do not depend on the number of processes
@@ -78,19 +79,17 @@ class Part:
         options: AlignOptions,
         boost: float,
     ) -> None:
-        self.topology = make_topology(lexicon)
-        self.table = self.topology.monophone
+        self.tree = Tree.monophone(make_topology(lexicon))
+        self.table = self.tree.table
         self.matrices, self.lengths = list(frames), [len(matrix) for matrix in frames]
         self.frames = torch.cat(self.matrices)
         self.boost = torch.zeros(self.table.num_pdfs)
-        self.boost[self.topology.silence_pdfs(self.table)] = boost
-        graphs = (
-            expand_states(transcript_graph(lexicon.known(text), lexicon), self.topology, self.table) for text in texts
-        )
+        self.boost[self.tree.silence_pdfs()] = boost
+        graphs = (expand_states(transcript_graph(lexicon.known(text), lexicon), self.tree) for text in texts)
         self.aligner = Aligner(list(graphs), self.lengths, options)
         phones = (_flat_phones(text, lexicon) for text in texts)
         self.paths = [
-            equal_alignment(p, self.table, self.topology, n) for p, n in zip(phones, self.lengths, strict=True)
+            equal_alignment(p, self.table, self.tree.topology, n) for p, n in zip(phones, self.lengths, strict=True)
         ]
 
     def align(self, gmm: Gmm, transition_scores: torch.Tensor) -> None:
@@ -149,16 +148,16 @@ def train(
     Raises:
         Refusal: more than `align_options.max_bad` of the utterances do not align.
     """
-    topology = make_topology(lexicon)
-    ids, bad = alignable(features, texts, lexicon, topology)
+    tree = Tree.monophone(make_topology(lexicon))
+    ids, bad = alignable(features, texts, lexicon, tree.topology)
     total = len(ids) + len(bad)
     check_bad(bad, total, align_options.max_bad, features.folder)
     shares = [ids[number::NUM_PARTS] for number in range(min(NUM_PARTS, len(ids)))]
     boost = float(np.log(options.boost_silence))
     items = [(features.folder, share, [texts[id] for id in share], lexicon, align_options, boost) for share in shares]
-    gmm = flat_gmm(torch.cat(gmm_frames(features, [features.by_id[id] for id in ids])), topology.monophone.num_pdfs)
+    gmm = flat_gmm(torch.cat(gmm_frames(features, [features.by_id[id] for id in ids])), tree.num_pdfs)
     with jobs.Workers(_make_part, items, num_jobs) as parts:
-        model, lost = _rounds(parts, gmm, topology, options, align_options)
+        model, lost = _rounds(parts, gmm, tree, options, align_options)
     bad |= {share[number]: NO_PATH for share, numbers in zip(shares, lost, strict=True) for number in numbers}
     check_bad(bad, total, align_options.max_bad, features.folder)
     return model, sorted(bad)
@@ -167,12 +166,12 @@ def train(
 def _rounds(
     parts: jobs.Workers[Any, Part],
     gmm: Gmm,
-    topology: Topology,
+    tree: Tree,
     options: MonophoneOptions,
     scales: AlignOptions,
 ) -> tuple[GmmModel, list[list[int]]]:
     """The model after all rounds, and by part the utterances without an alignment in the last one."""
-    table, generator = topology.monophone, torch.Generator().manual_seed(options.seed)
+    table, generator = tree.table, torch.Generator().manual_seed(options.seed)
     transitions = np.log(table.probability)
     lost: list[list[int]] = []
     for number in range(options.iterations + 1):  # round 0 is the flat start
@@ -199,4 +198,4 @@ def _rounds(
         if 1 <= number <= options.grow_until:
             wanted = table.num_pdfs + (options.gaussians - table.num_pdfs) * number // options.grow_until
             gmm = split(gmm, occupancy, wanted, options.power, generator)
-    return GmmModel(gmm, torch.from_numpy(transitions).float(), topology, table), lost
+    return GmmModel(gmm, torch.from_numpy(transitions).float(), tree), lost

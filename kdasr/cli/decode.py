@@ -65,12 +65,12 @@ def command(
     shared = {name: options.folder(path) for name, path in (("features", features), ("graph", graph), ("lang", lang))}
     prints = {name: io.fingerprint(path, name) for name, path in shared.items()}
     graph_info = io.read_info(graph)
-    topology, words = graph_info.get("topology"), graph_info["inputs"].get("lang")
+    labelling, words = graph_info.get("labelling"), graph_info["inputs"].get("lang")
     do = "name the lang folder that the graph was made with"  # word numbers of another would be read as other words
     io.expect_same("language of the graph", words, prints["lang"], graph, do)
     for folder in folders:
-        found = io.read_info(folder, *(["mono"] if gmm else VERBS)).get("topology")
-        io.expect_same("topology of graph and model", topology, found, folder, "name the graph made for this model")
+        found = io.read_info(folder, *(["mono"] if gmm else VERBS)).get("labelling")
+        io.expect_same("labelling of graph and model", labelling, found, folder, "name the graph made for this model")
     decode, mean = settings.section("decode"), settings.section("distill").mean
     kind = "gmm" if gmm else "dnn"
     wanted = (

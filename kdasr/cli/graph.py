@@ -35,9 +35,13 @@ def command(out: Path, lang: str, lm: str, model: str, settings: options.Setting
         return
     hmm = read_model(model)
     scores = scaled_transitions(hmm.table, hmm.transition_log_probs, graph.transition_scale, graph.self_loop_scale)
-    built = decoding_graph(language.lexicon, Path(lm) / ARPA, hmm.topology, hmm.table, graph).with_transitions(
-        scores.numpy()
-    )
+    built = decoding_graph(language.lexicon, Path(lm) / ARPA, hmm.tree, graph).with_transitions(scores.numpy())
     fsa.write_graph(out / fsa.GRAPH, built)
-    io.finish(out, num_states=built.num_states, num_arcs=len(built), topology=hmm.topology.fingerprint)
+    io.finish(
+        out,
+        num_states=built.num_states,
+        num_arcs=len(built),
+        topology=hmm.topology.fingerprint,
+        labelling=hmm.tree.fingerprint,
+    )
     log.event(f"{out}: {built.num_states} states, {len(built)} arcs")

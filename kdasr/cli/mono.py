@@ -43,6 +43,7 @@ def command(
         "num_gaussians": len(model.gmm),
         "num_pdfs": model.table.num_pdfs,
         "topology": model.topology.fingerprint,
+        "labelling": model.tree.fingerprint,
         "extractor": table.info.get("extractor"),
     }
     io.finish(out, **facts, not_aligned=lost, seconds=seconds)

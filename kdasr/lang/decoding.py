@@ -24,7 +24,7 @@ from kdasr.fsa import FINAL, Graph, make_graph, phone_graph
 from kdasr.lang.graph import expand_states
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.lm import read_arpa
-from kdasr.lang.topology import Topology, TransitionTable
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
 Arc = tuple[int, int, int, int, float]  # source, target, phone, word, cost
@@ -45,16 +45,13 @@ class GraphOptions:
     self_loop_scale: float = 0.1
 
 
-def decoding_graph(
-    lexicon: Lexicon, arpa: str | Path, topology: Topology, table: TransitionTable, options: GraphOptions
-) -> Graph:
+def decoding_graph(lexicon: Lexicon, arpa: str | Path, tree: Tree, options: GraphOptions) -> Graph:
     """The state-level decoding graph of a lexicon and an ARPA n-gram.
 
     Args:
         lexicon: pronunciations; words that the n-gram lacks cannot be decoded.
         arpa: n-gram file.
-        topology: HMMs of the phones.
-        table: numbering of transitions.
+        tree: HMMs of the phones, and their pdfs.
         options: see there.
 
     Raises:
@@ -72,7 +69,7 @@ def decoding_graph(
         kaldifst.determinize_star(composed, use_log=True)
         kaldifst.minimize_encoded(composed)
     phones = _without_epsilons(_graph_of(composed, first_symbol, len(lexicon.words)), len(lexicon.words))
-    return expand_states(phones, topology, table)
+    return expand_states(phones, tree)
 
 
 def lexicon_arcs(

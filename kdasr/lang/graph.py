@@ -1,7 +1,7 @@
 """Graphs: of a transcript for alignment, of lexicon and n-gram for decoding; from phones down to HMM transitions.
 
-At the phone level an arc's label is a phone number; at the state level it is pdf + 1, and every arc that takes a frame
-carries its transition id.
+At the phone level an arc's label is a phone number, then, in its context, an HMM number; at the state level it is
+pdf + 1, and every arc that takes a frame carries its transition id.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
 from kdasr.lang.lexicon import Lexicon
-from kdasr.lang.topology import Topology, TransitionTable
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
 
@@ -59,49 +59,79 @@ def transcript_graph(words: Sequence[str], lexicon: Lexicon) -> Graph:
     return make_graph(arcs)
 
 
-def expand_states(graph: Graph, topology: Topology, table: TransitionTable) -> Graph:
-    """Replaces every phone arc by the phone's HMM: an arc for each transition, labelled by the pdf of the state left.
+def expand_states(graph: Graph, tree: Tree) -> Graph:
+    """Replaces every arc of an HMM by its states: an arc for each transition, labelled by the pdf of the state left.
 
-    The arcs out of a phone's first state also leave the phone arc's source, so that no epsilon is needed; they carry
-    score and words and mark the phone's start.
+    The arcs out of an HMM's first state also leave the source of the arc that they replace, so that no epsilon is
+    needed; they carry its score and words and mark the phone's start.
+
+    Args:
+        graph: its labels are HMM numbers of the tree, of monophones the phones' own.
+        tree: what the HMM numbers mean.
+
+    Returns:
+        The graph whose labels are pdf + 1, its states numbered without gaps.
     """
-    sizes = np.array([0, *(len(states) for states in topology.states)])
-    final = graph.label == FINAL
-    inner = np.where(final, 0, sizes[graph.label])
-    base = graph.num_states + np.cumsum(inner) - inner
-    pieces = [_columns(graph, final, graph.source, graph.target, FINAL, -1, entry=True)]
-    for phone in np.unique(graph.label[~final]):
-        chosen = graph.label == phone
-        for transition in table.of_phone[int(phone)].tolist():
-            state, destination = int(table.state[transition]), int(table.destination[transition])
-            target = graph.target if destination == sizes[phone] else base + destination
-            label = int(table.pdf[transition]) + 1
-            pieces.append(_columns(graph, chosen, base + state, target, label, transition, entry=False))
-            if state == 0:
-                pieces.append(_columns(graph, chosen, graph.source, target, label, transition, entry=True))
+    first, states, ways = _ways(tree)
+    final = np.flatnonzero(graph.label == FINAL)
+    hmm = np.where(graph.label == FINAL, 0, graph.label)
+    count = first[hmm + 1] - first[hmm]
+    base = graph.num_states + np.cumsum(states[hmm]) - states[hmm]  # of the states within each arc
+    arc = np.repeat(np.arange(len(graph)), count)
+    state, destination, pdf, transition = ways[:, _ranges(first[hmm], count)]
+    target = np.where(destination == states[hmm][arc], graph.target[arc], base[arc] + destination)
+    entry = state == 0
+    pieces = (
+        _columns(graph, final, graph.source[final], graph.target[final], graph.label[final], -1, entry=True),
+        _columns(graph, arc, base[arc] + state, target, pdf + 1, transition, entry=False),
+        _columns(
+            graph, arc[entry], graph.source[arc[entry]], target[entry], pdf[entry] + 1, transition[entry], entry=True
+        ),
+    )
     arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in ARRAYS}
     return _renumbered(Graph(**arrays, word_sequences=graph.word_sequences), graph.num_states - 1)
 
 
+def _ways(tree: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The transitions of all HMMs, one HMM after the other; HMM 0, of arcs that take no frame, has none.
+
+    Returns:
+        The first row of each HMM (and an end), its number of states, and rows (4, R) of state, destination, pdf,
+        transition id.
+    """
+    destination, rows, first, states = tree.table.destination.tolist(), [], [0, 0], [0]
+    for hmm in tree.hmms:
+        for state, pdf in enumerate(hmm.pdfs):
+            rows += [(state, destination[id], pdf, id) for id in tree.table.of_state[hmm.phone, state, pdf]]
+        first.append(len(rows))
+        states.append(len(hmm.pdfs))
+    return np.array(first), np.array(states), np.array(rows, np.int64).T
+
+
+def _ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """begin, begin + 1, ..., begin + count - 1 of each pair, one after the other."""
+    return np.arange(counts.sum()) + np.repeat(begins - np.cumsum(counts) + counts, counts)
+
+
 def _columns(
     graph: Graph,
-    chosen: np.ndarray,
+    arcs: np.ndarray,
     source: np.ndarray,
     target: np.ndarray,
-    label: int,
-    transition: int,
+    label: np.ndarray,
+    transition: np.ndarray | int,
     entry: bool,
 ) -> dict[str, np.ndarray]:
-    """The arcs that stand for one transition in all chosen phone arcs; only entries carry score, words, phone start."""
-    size = int(chosen.sum())
+    """Arcs that stand for `arcs` of the graph, (A,); only entries carry score, words and, with a frame, phone start."""
+    size = len(arcs)
     return {
-        "source": source[chosen].astype(np.int32),
-        "target": target[chosen].astype(np.int32),
-        "label": np.full(size, label, np.int32),
-        "score": graph.score[chosen] if entry else np.zeros(size, np.float32),
-        "words": graph.words[chosen] if entry else np.zeros(size, np.int32),
-        "transition": np.full(size, transition, np.int32),
-        "phone_start": np.full(size, entry and label != FINAL, np.int32),
+        "source": source.astype(np.int32),
+        "target": target.astype(np.int32),
+        "label": label.astype(np.int32),
+        "score": graph.score[arcs] if entry else np.zeros(size, np.float32),
+        "words": graph.words[arcs] if entry else np.zeros(size, np.int32),
+        "transition": np.broadcast_to(transition, size).astype(np.int32),
+        "phone_start": (entry & (label != FINAL)).astype(np.int32),
     }
 
 

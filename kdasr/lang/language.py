@@ -9,6 +9,7 @@ from pathlib import Path
 from kdasr import io, log
 from kdasr.lang.lexicon import LangOptions, Lexicon, read_lexicon
 from kdasr.lang.topology import Topology, make_topology, read_topology
+from kdasr.lang.tree import Tree
 
 LEXICON, TOPOLOGY = "lexicon.txt", "topology.json"
 
@@ -44,7 +45,7 @@ def write_language(out: str | Path, lexicon: Lexicon, texts: Iterable[str] = ())
     return {
         "num_phones": len(lexicon.phones),
         "num_words": len(lexicon.words),
-        "num_pdfs": topology.monophone.num_pdfs,
+        "num_pdfs": Tree.monophone(topology).num_pdfs,
         "topology": topology.fingerprint,
         "num_unknown": sum(unknown.values()),
     }

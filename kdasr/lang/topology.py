@@ -1,7 +1,7 @@
 """HMM topology: states and transitions of every phone, and the numbering of transitions.
 
-A transition id names (phone, state, which way out of the state); it determines the pdf. Alignments and graphs carry
-transition ids because the statistics of tree, transitions and durations need more than the pdf. Ids begin at 0.
+A transition id names (phone, state, pdf, which way out of the state). Alignments and graphs carry transition ids
+because the statistics of tree, transitions and durations need more than the pdf. Ids begin at 0; a tree numbers them.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class TransitionTable:
 
     @cached_property
     def leaving(self) -> np.ndarray:
-        """Number of the HMM state (phone and state together) that each transition leaves: (num_transitions,)."""
-        _, group = np.unique(np.stack([self.phone, self.state]), axis=1, return_inverse=True)
+        """Number of the HMM state (phone, state and pdf together) that each transition leaves: (num_transitions,)."""
+        _, group = np.unique(np.stack([self.phone, self.state, self.pdf]), axis=1, return_inverse=True)
         return np.asarray(group).reshape(-1)
 
     @property
@@ -62,9 +62,12 @@ class TransitionTable:
         return loops
 
     @cached_property
-    def of_phone(self) -> dict[int, np.ndarray]:
-        """Phone number -> its transition ids."""
-        return {int(phone): np.flatnonzero(self.phone == phone) for phone in np.unique(self.phone)}
+    def of_state(self) -> dict[tuple[int, int, int], list[int]]:
+        """(phone, state, pdf) -> the transition ids that leave it."""
+        found: dict[tuple[int, int, int], list[int]] = {}
+        for id, key in enumerate(zip(self.phone.tolist(), self.state.tolist(), self.pdf.tolist(), strict=True)):
+            found.setdefault(key, []).append(id)
+        return found
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,6 @@ class Topology:
         """Emitting states of phone number `phone`."""
         return len(self.states[phone - 1])
 
-    @cached_property
-    def monophone(self) -> TransitionTable:
-        """Transitions where each state of each phone has a pdf of its own."""
-        rows, pdf = [], 0
-        for phone, states in enumerate(self.states, start=1):
-            for state, transitions in enumerate(states):
-                rows += [(phone, state, destination, pdf, probability) for destination, probability in transitions]
-                pdf += 1
-        phones, sources, destinations, pdfs, probabilities = (np.array(column) for column in zip(*rows, strict=True))
-        return TransitionTable(phones, sources, destinations, pdfs, probabilities)
-
     def minimum_frames(self, phone: int) -> int:
         """Fewest frames that the phone can take: the shortest way through its states."""
         states, frames, reached = self.states[phone - 1], 0, {0}
@@ -108,18 +100,6 @@ class Topology:
             reached = {destination for state in reached for destination, _ in states[state]}
             frames += 1
         return frames
-
-    def pdf_names(self, table: TransitionTable) -> list[str]:
-        """A name for each pdf, `AH.1`: a phone of it and the state."""
-        names = [""] * table.num_pdfs
-        for phone, state, pdf in zip(table.phone, table.state, table.pdf, strict=True):
-            names[pdf] = f"{self.phones[phone - 1]}.{state}"
-        return names
-
-    def silence_pdfs(self, table: TransitionTable) -> list[int]:
-        """The pdfs of silence phones."""
-        silent = np.isin(table.phone, [self.phones.index(phone) + 1 for phone in self.silence_phones])
-        return [int(pdf) for pdf in np.unique(table.pdf[silent])]
 
     def write(self, path: str | Path) -> None:
         """Writes the topology as JSON."""

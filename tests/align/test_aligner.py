@@ -13,17 +13,18 @@ from kdasr.align.aligner import Aligner, AlignOptions, batches_by_length
 from kdasr.align.model import scaled_transitions
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from tests import toy
 
 LEXICON = toy.lexicon(2, 3)
-TOPOLOGY = make_topology(LEXICON)
-TABLE = TOPOLOGY.monophone
+TREE = Tree.monophone(make_topology(LEXICON))
+TOPOLOGY, TABLE = TREE.topology, TREE.table
 SCORES = scaled_transitions(TABLE, torch.from_numpy(np.log(TABLE.probability)).float(), 1.0, 0.1)
 TEXTS = ["A", "TO B A", "AB TWO", "B", "B B B"]
 
 
 def graph_of(text: str):
-    return expand_states(transcript_graph(text.split(), LEXICON), TOPOLOGY, TABLE)
+    return expand_states(transcript_graph(text.split(), LEXICON), TREE)
 
 
 def frames_of(lengths: list[int], seed: int = 0) -> list[torch.Tensor]:

@@ -15,12 +15,13 @@ from kdasr.align.gmm import Gmm
 from kdasr.align.model import GmmModel, gmm_frames
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
 LEXICON = toy.lexicon(3, 5)
-TOPOLOGY = make_topology(LEXICON)
-TABLE = TOPOLOGY.monophone
+TREE = Tree.monophone(make_topology(LEXICON))
+TOPOLOGY, TABLE = TREE.topology, TREE.table
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
         means[torch.from_numpy(np.unique(TABLE.pdf[TABLE.phone == number]))] = own.mean(0) if len(own) else 9.0
     gmm = Gmm(torch.arange(TABLE.num_pdfs), torch.ones(TABLE.num_pdfs), means, torch.ones_like(means))
     io.begin(folder / "mono", io.Made("mono", {}))
-    GmmModel(gmm, torch.from_numpy(np.log(TABLE.probability)).float(), TOPOLOGY, TABLE).write(folder / "mono")
+    GmmModel(gmm, torch.from_numpy(np.log(TABLE.probability)).float(), TREE).write(folder / "mono")
     io.finish(folder / "mono", topology=TOPOLOGY.fingerprint)
     return folder
 

@@ -20,17 +20,18 @@ from kdasr.align.model import (
 )
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 from tests.tables import write_features
 
-TOPOLOGY = make_topology(toy.lexicon(3, 5))
-TABLE = TOPOLOGY.monophone
+TREE = Tree.monophone(make_topology(toy.lexicon(3, 5)))
+TOPOLOGY, TABLE = TREE.topology, TREE.table
 LOG_PROBS = torch.from_numpy(np.log(TABLE.probability)).float()
 
 
 def toy_model(dim: int = 6) -> GmmModel:
-    return GmmModel(flat_gmm(torch.randn(50, dim), TABLE.num_pdfs), LOG_PROBS, TOPOLOGY, TABLE)
+    return GmmModel(flat_gmm(torch.randn(50, dim), TABLE.num_pdfs), LOG_PROBS, TREE)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_model_of_another_kind_is_refused(folder):
 
 def test_a_topology_that_was_exchanged_is_refused(folder):
     make_topology(toy.lexicon(2, 5)).write(folder / "topology.json")
-    told = r"number of states and transitions does not match .expected \(20, 56\), found \(25, 66\)."
+    told = r"number of states and transitions does not match .expected \(25, 56\), found \(25, 66\)."
     with pytest.raises(Refusal, match=told):
         read_model(folder)
 

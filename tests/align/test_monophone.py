@@ -16,6 +16,7 @@ from kdasr.align.model import GmmModel, gmm_frames
 from kdasr.align.monophone import NUM_PARTS, MonophoneOptions, Part, _make_part, _rounds, train
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 from tests.tables import write_features
@@ -47,9 +48,9 @@ def rounds_here(table: FrameTable, options: MonophoneOptions = OPTIONS) -> tuple
     shares = [ids[number::NUM_PARTS] for number in range(NUM_PARTS)]
     boost = float(np.log(options.boost_silence))
     parts = Here([(table.folder, share, [TEXTS[id] for id in share], LEXICON, SCALES, boost) for share in shares])
-    topology = make_topology(LEXICON)
-    gmm = flat_gmm(torch.cat(gmm_frames(table)), topology.monophone.num_pdfs)
-    model, lost = _rounds(parts, gmm, topology, options, SCALES)  # type: ignore[arg-type]
+    tree = Tree.monophone(make_topology(LEXICON))
+    gmm = flat_gmm(torch.cat(gmm_frames(table)), tree.num_pdfs)
+    model, lost = _rounds(parts, gmm, tree, options, SCALES)  # type: ignore[arg-type]
     return model, lost, parts
 
 
@@ -140,9 +141,9 @@ def test_training_on_nothing_but_lost_utterances_is_refused(tmp_path):
     frames = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
     table = FrameTable(write_features(tmp_path / "mfcc", {"a1": frames}))
     parts = Here([(table.folder, ["a1"], ["A"], LEXICON, SCALES, 0.0)])
-    topology = make_topology(LEXICON)
+    tree = Tree.monophone(make_topology(LEXICON))
     with pytest.raises(Refusal, match="monophone training: no utterance aligns in round 0; check that audio and"):
-        _rounds(parts, flat_gmm(torch.randn(9, 12), 25), topology, OPTIONS, SCALES)  # type: ignore[arg-type]
+        _rounds(parts, flat_gmm(torch.randn(9, 12), 25), tree, OPTIONS, SCALES)  # type: ignore[arg-type]
 
 
 def test_options_out_of_range():

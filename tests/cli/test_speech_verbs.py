@@ -235,10 +235,10 @@ def test_a_language_other_than_the_graph_s_is_refused(folder, tmp_path, capsys):
 
 def test_a_graph_of_another_model_is_refused(folder, other_lang, tmp_path, capsys):
     shutil.copytree(folder / "graph", tmp_path / "graph")
-    record = info(tmp_path / "graph") | {"topology": "0123"}
+    record = info(tmp_path / "graph") | {"labelling": "0123"}
     (tmp_path / "graph" / "info.json").write_text(json.dumps(record))
     error = refused(capsys, *command(folder, "decode", tmp_path / "out", graph=tmp_path / "graph"))
-    assert "mono: topology of graph and model does not match (expected 0123, found " in error
+    assert "mono: labelling of graph and model does not match (expected 0123, found " in error
 
 
 @pytest.mark.parametrize("verb", ["align", "decode"])

@@ -17,11 +17,13 @@ from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.fsa import FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
 LEXICON = toy.lexicon(2, 3)
-TABLE = make_topology(LEXICON).monophone
+TREE = Tree.monophone(make_topology(LEXICON))
+TABLE = TREE.table
 NUM_WORDS = len(LEXICON.words)
 WIDE = DecodeOptions(search_beam=1e4, output_beam=1e3, max_active=10**6)
 
@@ -29,7 +31,7 @@ WIDE = DecodeOptions(search_beam=1e4, output_beam=1e3, max_active=10**6)
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory) -> Graph:
     arpa = toy.write_arpa(tmp_path_factory.mktemp("graph") / "lm.arpa")
-    built = decoding_graph(LEXICON, arpa, make_topology(LEXICON), TABLE, GraphOptions())
+    built = decoding_graph(LEXICON, arpa, TREE, GraphOptions())
     scores = scaled_transitions(TABLE, torch.from_numpy(np.log(TABLE.probability)).float(), 1.0, 0.1)
     return built.with_transitions(scores.numpy())
 

@@ -15,16 +15,17 @@ pytest.importorskip("k2")
 from kdasr.align.aligner import Aligner, AlignOptions
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from tests import toy
 
 LEXICON = toy.lexicon(3, 5)
-TOPOLOGY = make_topology(LEXICON)
-TABLE = TOPOLOGY.monophone
+TREE = Tree.monophone(make_topology(LEXICON))
+TOPOLOGY, TABLE = TREE.topology, TREE.table
 LENGTHS = [1500, 1100, 900, 700, 500]
 
 
 def aligned(**options: Any) -> list[np.ndarray | None]:
-    graph = expand_states(transcript_graph(["A", "TO", "B", "AB"] * 3, LEXICON), TOPOLOGY, TABLE)
+    graph = expand_states(transcript_graph(["A", "TO", "B", "AB"] * 3, LEXICON), TREE)
     frames = [toy.random_frames(length, TABLE.num_pdfs, length, 60) - 300 for length in LENGTHS]
     made = Aligner([graph] * len(LENGTHS), LENGTHS, AlignOptions(**options))
     scores = torch.from_numpy(np.log(TABLE.probability)).float()

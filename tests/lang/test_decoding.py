@@ -18,6 +18,7 @@ from kdasr.lang.decoding import GraphOptions, decoding_graph
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
@@ -40,7 +41,7 @@ def lm_score(words: tuple[str, ...]) -> float:
 
 def build(lexicon: Lexicon, arpa, **options: bool) -> Graph:
     topology = make_topology(lexicon)
-    return decoding_graph(lexicon, arpa, topology, topology.monophone, GraphOptions(**options))
+    return decoding_graph(lexicon, arpa, Tree.monophone(topology), GraphOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,11 @@ def decode(graph: Graph, frames) -> tuple[float, list[str]]:
 def test_the_best_path_is_the_best_sentence_written_out(graphs, seed):
     lexicon = toy.lexicon()
     topology = make_topology(lexicon)
-    frames = toy.random_frames(5, topology.monophone.num_pdfs, seed)
+    frames = toy.random_frames(5, Tree.monophone(topology).num_pdfs, seed)
     scores = {}
     for size in (1, 2, 3):
         for words in itertools.product(UNIGRAMS.keys() - {"</s>"}, repeat=size):
-            graph = expand_states(transcript_graph(words, lexicon), topology, topology.monophone)
+            graph = expand_states(transcript_graph(words, lexicon), Tree.monophone(topology))
             scores[words] = lm_score(words) + toy.viterbi(graph, frames)[0]
     best = max(scores, key=lambda words: scores[words])
     for determinize in (True, False):
@@ -151,7 +152,7 @@ def test_words_that_the_lexicon_lacks_are_left_out(graphs):
 
 def test_transition_scores_are_kaldi_s_and_added_once(graphs):
     topology = make_topology(toy.lexicon())
-    table = topology.monophone
+    table = Tree.monophone(topology).table
     scores = scaled_transitions(table, np_log(table.probability), 1.0, 0.1).numpy()
     scored = graphs[True].with_transitions(scores)
     frames = graphs[True].label != FINAL

@@ -10,6 +10,7 @@ import pytest
 from kdasr.fsa import FINAL, make_graph
 from kdasr.lang.graph import expand_states, transcript_graph
 from kdasr.lang.topology import make_topology
+from kdasr.lang.tree import Leaf, Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
@@ -65,7 +66,7 @@ def test_a_word_that_is_not_in_the_lexicon_is_refused():
 
 def state_paths(phones: list[int], topology, num_frames: int) -> Counter[tuple[int, ...]]:
     """Transition ids of every way through the HMMs of a phone sequence, by the topology's own lists."""
-    table = topology.monophone
+    table = Tree.monophone(topology).table
     number = {
         key: id
         for id, key in enumerate(
@@ -92,7 +93,7 @@ def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_st
     lexicon = toy.lexicon(states, silence_states)
     topology = make_topology(lexicon)
     phones = transcript_graph([text], lexicon)
-    graph = expand_states(phones, topology, topology.monophone)
+    graph = expand_states(phones, Tree.monophone(topology))
     for num_frames in (1, 4, 6):
         expected: Counter = Counter()
         for path in toy.all_paths(phones):
@@ -104,9 +105,9 @@ def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_st
 def test_score_words_and_phone_start_stand_on_the_first_frame_of_a_phone():
     lexicon = toy.lexicon(2, 3)
     topology = make_topology(lexicon)
-    table = topology.monophone
+    table = Tree.monophone(topology).table
     phones = transcript_graph(["AB", "B"], lexicon)
-    graph = expand_states(phones, topology, table)
+    graph = expand_states(phones, Tree.monophone(topology))
     scores: dict[tuple[int, ...], float] = {}
     for path in toy.all_paths(phones):
         scores[tuple(int(phones.label[arc]) for arc in path[:-1])] = float(phones.score[path].sum())
@@ -122,31 +123,33 @@ def test_score_words_and_phone_start_stand_on_the_first_frame_of_a_phone():
 
 def test_labels_are_the_pdf_of_the_state_left():
     topology = make_topology(toy.lexicon(3, 5))
-    graph = expand_states(transcript_graph(["TO"], toy.lexicon(3, 5)), topology, topology.monophone)
+    graph = expand_states(transcript_graph(["TO"], toy.lexicon(3, 5)), Tree.monophone(topology))
     frames = graph.label != FINAL
-    assert (graph.label[frames] == topology.monophone.pdf[graph.transition[frames]] + 1).all()
+    assert (graph.label[frames] == Tree.monophone(topology).table.pdf[graph.transition[frames]] + 1).all()
     assert (graph.transition[~frames] == -1).all() and (graph.target[~frames] == graph.num_states - 1).all()
 
 
 def test_arcs_are_sorted_and_states_numbered_without_gaps():
     topology = make_topology(toy.lexicon(3, 5))
-    graph = expand_states(transcript_graph(["B", "AB"], toy.lexicon(3, 5)), topology, topology.monophone)
+    graph = expand_states(transcript_graph(["B", "AB"], toy.lexicon(3, 5)), Tree.monophone(topology))
     order = np.lexsort((graph.label, graph.source))
     assert (order == np.arange(len(graph))).all()
     assert set(np.union1d(graph.source, graph.target)) == set(range(graph.num_states))
     assert {array.dtype for array in (graph.source, graph.label, graph.words)} == {np.dtype(np.int32)}
 
 
-def test_shared_pdfs_and_other_numberings_are_the_table_s_matter():
-    """Tied states: the labels follow the table, not the phone."""
-    lexicon = toy.lexicon()
+def test_the_pdfs_of_a_state_are_the_tree_s_matter():
+    """Tied states: the two states of each phone share a pdf."""
+    lexicon = toy.lexicon(2, 2)
     topology = make_topology(lexicon)
-    table = topology.monophone
-    tied = type(table)(table.phone, table.state, table.destination, table.pdf // 2, table.probability)
-    graph = expand_states(transcript_graph(["AB"], lexicon), topology, tied)
+    roots = tuple((frozenset([phone]), Leaf(phone - 1)) for phone in range(1, len(topology.phones) + 1))
+    tied = Tree(topology, 1, roots)
+    plain = expand_states(transcript_graph(["AB"], lexicon), Tree.monophone(topology))
+    graph = expand_states(transcript_graph(["AB"], lexicon), tied)
     frames = graph.label != FINAL
-    assert (graph.label[frames] == tied.pdf[graph.transition[frames]] + 1).all()
-    assert graph.max_label == graph.label.max() <= tied.num_pdfs < table.num_pdfs
+    assert (graph.label[frames] == tied.table.pdf[graph.transition[frames]] + 1).all()
+    assert (graph.label[frames] == tied.table.phone[graph.transition[frames]]).all()
+    assert len(graph) == len(plain) and graph.num_states == plain.num_states
 
 
 def test_an_empty_graph_is_an_error():

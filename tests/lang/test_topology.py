@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdasr.lang.topology import equal_alignment, left_to_right, make_topology, read_topology, silence_states
+from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
@@ -42,16 +43,17 @@ def test_silence_and_noise_phones_have_silence_s_topology():
 
 def test_transitions_are_numbered_phone_by_phone_state_by_state():
     topology = make_topology(toy.lexicon(states=2, silence_states=2))
-    table = topology.monophone
+    tree = Tree.monophone(topology)
+    table = tree.table
     assert len(table) == 4 * 7 and table.num_pdfs == 2 * 7
     assert (np.diff(table.phone) >= 0).all() and (np.diff(table.pdf) >= 0).all()
-    a = table.of_phone[3]
+    a = [id for state in (0, 1) for id in table.of_state[3, state, 4 + state]]
     columns = zip(table.state[a], table.destination[a], table.pdf[a], table.is_self_loop[a], strict=True)
     assert [tuple(map(int, row)) for row in columns] == [(0, 0, 4, 1), (0, 1, 4, 0), (1, 1, 5, 1), (1, 2, 5, 0)]
     assert np.allclose(np.bincount(table.leaving, weights=table.probability), 1)
     assert len(set(table.leaving)) == table.num_pdfs
-    assert topology.pdf_names(table)[4:6] == ["a.0", "a.1"]
-    assert topology.silence_pdfs(table) == [0, 1, 2, 3]
+    assert tree.pdf_names()[4:6] == ["a.0", "a.1"]
+    assert tree.silence_pdfs() == [0, 1, 2, 3]
 
 
 def test_the_fingerprint_tells_topologies_apart_and_survives_the_disk(tmp_path):
@@ -74,7 +76,7 @@ def test_what_is_no_topology_is_refused(tmp_path, damage):
 @pytest.mark.parametrize("num_frames", [12, 13, 25, 100])
 def test_the_flat_start_shares_frames_out_equally_and_in_order(num_frames):
     topology = make_topology(toy.lexicon(states=3, silence_states=3))
-    table = topology.monophone
+    table = Tree.monophone(topology).table
     phones = [1, 3, 4, 1]
     path = equal_alignment(phones, table, topology, num_frames)
     assert path is not None and len(path) == num_frames
@@ -90,5 +92,5 @@ def test_the_flat_start_shares_frames_out_equally_and_in_order(num_frames):
 
 def test_too_few_frames_have_no_flat_start():
     topology = make_topology(toy.lexicon(states=3, silence_states=3))
-    assert equal_alignment([1, 3, 1], topology.monophone, topology, 8) is None
-    assert equal_alignment([1, 3, 1], topology.monophone, topology, 9) is not None
+    assert equal_alignment([1, 3, 1], Tree.monophone(topology).table, topology, 8) is None
+    assert equal_alignment([1, 3, 1], Tree.monophone(topology).table, topology, 9) is not None
