@@ -160,8 +160,7 @@ class Tree:
 
     def silence_pdfs(self) -> list[int]:
         """The pdfs of silence phones."""
-        phones = self.topology.phones
-        silent = np.isin(self.table.phone, [phones.index(phone) + 1 for phone in self.topology.silence_phones])
+        silent = np.isin(self.table.phone, self.topology.silence_numbers)
         return [int(pdf) for pdf in np.unique(self.table.pdf[silent])]
 
     def record(self) -> dict[str, Any]:

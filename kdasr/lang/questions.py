@@ -1,0 +1,54 @@
+"""Questions of a tree: sets of phones that may stand beside a phone, clustered by their sound or given in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kdasr import io
+from kdasr.lang.clustering import clusters
+from kdasr.lang.statistics import ContextStatistics, pooled
+from kdasr.lang.topology import Topology
+from kdasr.refusal import Refusal, unknown_name
+
+Question = frozenset[int]  # phone numbers; 0: no phone
+
+
+def phone_clusters(statistics: ContextStatistics, topology: Topology, variance_floor: float) -> list[Question]:
+    """Each phone that was seen, and each cluster of phones that sound alike in the middle state.
+
+    Kaldi's cluster-phones divides all phones by k-means from the top down. Here they merge from the bottom up, which
+    needs no random start and gives as many sets, with the single phones among them in both.
+    """
+    middle = np.array([0, *(len(states) // 2 for states in topology.states)])
+    phones = statistics.windows[:, statistics.windows.shape[1] // 2]
+    rows = statistics.states == middle[phones]
+    seen, group = np.unique(phones[rows], return_inverse=True)
+    sums = pooled(statistics.sums[rows], group.reshape(-1), len(seen))
+    return [frozenset(int(seen[member]) for member in cluster) for cluster in clusters(sums, variance_floor)]
+
+
+def silence_questions(topology: Topology) -> list[Question]:
+    """Whether nothing, a certain silence phone, or any of these stands beside a phone."""
+    numbers = (0, *topology.silence_numbers)
+    return [*(frozenset([number]) for number in numbers), frozenset(numbers)]
+
+
+def read_questions(path: str | Path, topology: Topology) -> list[Question]:
+    """Reads a text file with a question a line, phones separated by spaces; `-` is said where no phone stands.
+
+    Raises:
+        Refusal: the file is absent, no text or without a question, or names an unknown phone.
+    """
+    numbers = {name: number for number, name in enumerate(["-", *topology.phones])}
+    text = io.read_text(path, "file of questions", "name a file of `PHONE PHONE ...` lines")
+    questions = []
+    for line, phones in enumerate(map(str.split, text.splitlines()), start=1):
+        for phone in phones:
+            if phone not in numbers:
+                raise unknown_name("phone", phone, numbers, f"{path}:{line}")
+        questions += [frozenset(numbers[phone] for phone in phones)] if phones else []
+    if not questions:
+        raise Refusal("no questions", where=path, expected="`PHONE PHONE ...` lines")
+    return questions
