@@ -35,8 +35,8 @@ def accumulate(
     for (_, matrix), rows in zip(kept, groups, strict=True):
         x = matrix.double()
         sums.index_add_(0, rows, torch.cat([torch.ones(len(x), 1).double(), x, x**2], dim=1))
-    *window, states = np.unravel_index(seen, sizes)
-    return ContextStatistics(np.stack(window, axis=1), states, sums.numpy())
+    columns = np.stack(np.unravel_index(seen, sizes), axis=1)
+    return ContextStatistics(columns[:, :-1], columns[:, -1], sums.numpy())
 
 
 def _keys(path: np.ndarray, tree: Tree, width: int) -> tuple[np.ndarray, ...]:

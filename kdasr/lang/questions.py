@@ -10,12 +10,24 @@ from kdasr import io
 from kdasr.lang.clustering import clusters
 from kdasr.lang.statistics import ContextStatistics, pooled
 from kdasr.lang.topology import Topology
+from kdasr.lang.tree import PLACES, STATE
 from kdasr.refusal import Refusal, unknown_name
 
-Question = frozenset[int]  # phone numbers; 0: no phone
+Phones = frozenset[int]  # numbers; 0: no phone
+Question = tuple[
+    str, frozenset[int]
+]  # as in a Split: what is asked for, a place or the state, and what is answered yes
 
 
-def phone_clusters(statistics: ContextStatistics, topology: Topology, variance_floor: float) -> list[Question]:
+def questions(topology: Topology, width: int, beside: list[Phones]) -> list[Question]:
+    """What a tree may ask: for each neighbour the sets `beside` and those of silence, for the state the first ones."""
+    sets = dict.fromkeys([*beside, *silence_sets(topology)])
+    places = [place for place in PLACES[width] if place != "phone"]
+    states = [frozenset(range(count)) for count in range(1, max(map(len, topology.states)))]
+    return [*((place, phones) for place in places for phones in sets), *((STATE, first) for first in states)]
+
+
+def phone_clusters(statistics: ContextStatistics, topology: Topology, variance_floor: float) -> list[Phones]:
     """Each phone that was seen, and each cluster of phones that sound alike in the middle state.
 
     Kaldi's cluster-phones divides all phones by k-means from the top down. Here they merge from the bottom up, which
@@ -29,13 +41,13 @@ def phone_clusters(statistics: ContextStatistics, topology: Topology, variance_f
     return [frozenset(int(seen[member]) for member in cluster) for cluster in clusters(sums, variance_floor)]
 
 
-def silence_questions(topology: Topology) -> list[Question]:
-    """Whether nothing, a certain silence phone, or any of these stands beside a phone."""
+def silence_sets(topology: Topology) -> list[Phones]:
+    """No phone, each silence phone, and all of these together."""
     numbers = (0, *topology.silence_numbers)
     return [*(frozenset([number]) for number in numbers), frozenset(numbers)]
 
 
-def read_questions(path: str | Path, topology: Topology) -> list[Question]:
+def read_questions(path: str | Path, topology: Topology) -> list[Phones]:
     """Reads a text file with a question a line, phones separated by spaces; `-` is said where no phone stands.
 
     Raises:
@@ -43,12 +55,12 @@ def read_questions(path: str | Path, topology: Topology) -> list[Question]:
     """
     numbers = {name: number for number, name in enumerate(["-", *topology.phones])}
     text = io.read_text(path, "file of questions", "name a file of `PHONE PHONE ...` lines")
-    questions = []
+    sets = []
     for line, phones in enumerate(map(str.split, text.splitlines()), start=1):
         for phone in phones:
             if phone not in numbers:
                 raise unknown_name("phone", phone, numbers, f"{path}:{line}")
-        questions += [frozenset(numbers[phone] for phone in phones)] if phones else []
-    if not questions:
+        sets += [frozenset(numbers[phone] for phone in phones)] if phones else []
+    if not sets:
         raise Refusal("no questions", where=path, expected="`PHONE PHONE ...` lines")
-    return questions
+    return sets
