@@ -179,7 +179,7 @@ def _number(root: _Growing, sums: np.ndarray, pdf: int, variance_floor: float, t
     """Gives the leaves of a root their pdfs, from `pdf` on, leaves that hardly differ the same; the sums of each."""
     ends = root.ends()
     leaf_sums = np.stack([sums[end.rows].sum(0) for end in ends])
-    cluster = np.array(partition(leaf_sums, variance_floor, threshold * SAME))
+    cluster = partition(leaf_sums, variance_floor, threshold * SAME)
     for end, number in zip(ends, cluster.tolist(), strict=True):
         end.pdf = pdf + number
     return list(pooled(leaf_sums, cluster, cluster.max() + 1))
