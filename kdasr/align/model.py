@@ -69,9 +69,7 @@ def read_model(folder: str | Path) -> GmmModel:
             do="name a folder made by kdasr mono",
         )
     transitions = tensors.pop("transition_log_probs")
-    topology = read_topology(Path(folder) / TOPOLOGY)
-    tied = (Path(folder) / TREE).exists()  # not in the folders of monophones older than trees
-    tree = read_tree(Path(folder) / TREE, topology) if tied else Tree.monophone(topology)
+    tree = read_model_tree(folder)
     gmm = Gmm(**tensors)
     io.expect_same(
         "number of states and transitions",
@@ -81,6 +79,18 @@ def read_model(folder: str | Path) -> GmmModel:
         io.AGAIN,
     )
     return GmmModel(gmm, transitions, tree, info.get("extractor"))
+
+
+def read_model_tree(folder: str | Path) -> Tree:
+    """The tree of a finished model folder; monophones' where there is none, as in folders older than trees.
+
+    Raises:
+        Refusal: the folder is unfinished, or topology or tree are absent or damaged.
+    """
+    io.read_info(folder)
+    topology = read_topology(Path(folder) / TOPOLOGY)
+    tied = (Path(folder) / TREE).exists()
+    return read_tree(Path(folder) / TREE, topology) if tied else Tree.monophone(topology)
 
 
 def expect_topology(folder: str | Path, fingerprint: str) -> None:

@@ -58,14 +58,10 @@ class Splitter:
         """The best split of some rows; None if no split gains and leaves frames enough on either side."""
         sums, answers = self.sums[rows], self.answers[:, rows]
         whole, yes = sums.sum(0), answers.astype(np.float64) @ sums
-        no = whole - yes
-        gains = self.log_likelihoods(yes) + self.log_likelihoods(no) - self.log_likelihoods(whole)
-        gains[np.minimum(yes[:, 0], no[:, 0]) < self.minimum_occupancy] = 0
+        sides = np.stack([yes, whole - yes])
+        gains = log_likelihoods(sides, self.variance_floor).sum(0) - log_likelihoods(whole, self.variance_floor)
+        gains[sides[..., 0].min(0) < self.minimum_occupancy] = 0
         if gains.max() <= 0:
             return None
         first = int(np.argmax(gains >= gains.max() * SAME))
         return BestSplit(float(gains[first]), self.questions[first], rows[answers[first]], rows[~answers[first]])
-
-    def log_likelihoods(self, sums: np.ndarray) -> np.ndarray:
-        """Of frames with these sums, (..., 1 + 2 D): (...)."""
-        return log_likelihoods(sums, self.variance_floor)

@@ -17,7 +17,7 @@ from kdasr import log
 from kdasr.lang.clustering import partition
 from kdasr.lang.questions import Phones, Question, phone_clusters, questions, read_questions
 from kdasr.lang.splitting import SAME, BestSplit, Splitter
-from kdasr.lang.statistics import ContextStatistics, PdfStatistics, pooled
+from kdasr.lang.statistics import ContextStatistics, PdfStatistics, log_likelihoods, pooled
 from kdasr.lang.topology import Topology
 from kdasr.lang.tree import Leaf, Node, Split, Tree, untied
 from kdasr.refusal import Refusal
@@ -106,14 +106,12 @@ def build_tree(statistics: ContextStatistics, topology: Topology, options: TreeO
     for phone, root in roots.items():
         pdfs += _number(root, statistics.sums, len(pdfs), options.variance_floor, threshold)
         nodes[phone] = root.node()
-    grown = num_silent + len(roots) + len(gains)
-    before = splitter.log_likelihoods(np.stack([statistics.sums[root.rows].sum(0) for root in roots.values()]))
-    after, frames = splitter.log_likelihoods(np.stack(pdfs[num_silent:])), sum(row[0] for row in pdfs[num_silent:])
-    log.event(
-        f"tree: {grown} leaves, {len(pdfs)} pdfs; log-likelihood {(after.sum() - before.sum()) / frames:.3f} per frame"
-        " of speech above one Gaussian a phone"
-    )
     tree = Tree(topology, options.width, tuple((frozenset([phone]), nodes[phone]) for phone in sorted(nodes)))
+    gain = _gain(statistics, phones, np.stack(pdfs), num_silent, options.variance_floor)
+    log.event(
+        f"tree: {num_silent + len(roots) + len(gains)} leaves of {options.leaves} asked, {len(pdfs)} pdfs;"
+        f" log-likelihood {gain:.3f} per frame of speech above monophones"
+    )
     return tree, PdfStatistics.of_sums(np.stack(pdfs))
 
 
@@ -183,3 +181,13 @@ def _number(root: _Growing, sums: np.ndarray, pdf: int, variance_floor: float, t
     for end, number in zip(ends, cluster.tolist(), strict=True):
         end.pdf = pdf + number
     return list(pooled(leaf_sums, cluster, cluster.max() + 1))
+
+
+def _gain(
+    statistics: ContextStatistics, phones: np.ndarray, pdfs: np.ndarray, num_silent: int, variance_floor: float
+) -> float:
+    """How much more log-likelihood a frame of speech has with one Gaussian a pdf than with one a monophone's state."""
+    _, state = np.unique(np.stack([phones, statistics.states]), axis=1, return_inverse=True)
+    monophones = pooled(statistics.sums, state.reshape(-1), state.max() + 1)
+    after, before = (log_likelihoods(sums, variance_floor).sum() for sums in (pdfs, monophones))
+    return float((after - before) / pdfs[num_silent:, 0].sum())
