@@ -52,7 +52,7 @@ def _moved(sums: np.ndarray, half: np.ndarray, variance_floor: float) -> tuple[n
         both = pooled(sums, half, 2)
         now = float(log_likelihoods(both, variance_floor).sum())
         left, joined = log_likelihoods(np.stack([both[half] - sums, both[1 - half] + sums]), variance_floor)
-        then = np.where(np.bincount(half)[half] > 1, left + joined, -np.inf)
+        then = np.where(np.bincount(half)[half] > 1, left + joined, -np.inf)  # none is emptied, by rounding
         best = int(then.argmax())
         if then[best] <= now + ROUNDING * abs(now):
             return half, now
@@ -83,6 +83,5 @@ def partition(sums: np.ndarray, variance_floor: float, threshold: float) -> np.n
         rest = np.flatnonzero(np.isfinite(loss[one]))
         loss[one, rest] = own[one] + own[rest] - log_likelihoods(sums[one] + sums[rest], variance_floor)
         loss[rest, one] = loss[one, rest]
-        standing[standing == other] = one
-    _, first, number = np.unique(standing, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number.reshape(-1)]
+        standing[standing == other] = one  # the smaller of both: the loss is symmetric, its least is met there first
+    return np.asarray(np.unique(standing, return_inverse=True)[1]).reshape(-1)

@@ -31,7 +31,7 @@ def likelihood(frames: list[np.ndarray], label: np.ndarray) -> float:
     )
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 19, 27, 40])  # in the last three the first start does not find them
 def test_halves_are_the_likeliest_of_all(seed):
     frames = groups(8, seed)
     every = (np.array([0, *rest]) for rest in itertools.product([0, 1], repeat=7))

@@ -195,7 +195,7 @@ def test_silence_phones_that_are_not_the_first_ones_have_the_first_pdfs_too():
     }
     tree, statistics = build_tree(seen.Seen(moved, frames).statistics(), moved, OPTIONS)
     assert tree.silence_pdfs() == [0, 1, 2, 3] and tree.pdfs((0, 3, 0)) == (0, 1) and tree.pdfs((0, 1, 0))[0] > 3
-    assert statistics.occupancy[4:].min() > 0
+    assert statistics.occupancy[4:].min() > 0 and [phones for phones, _ in tree.roots] == [{n} for n in range(1, 7)]
 
 
 def test_a_phone_that_was_never_seen_has_one_pdf_without_frames():
@@ -223,6 +223,12 @@ def test_the_tree_reads_back_and_asks_clusters_of_phones(tmp_path):
     for _, root in tree.roots[2:]:
         check(root)
     assert any(isinstance(root, Split) for _, root in tree.roots[2:])
+
+
+def test_a_question_whose_answers_were_joined_is_left_out():
+    options = replace(OPTIONS, leaves=20, cluster_threshold=1e9)
+    tree, _ = build_tree(seen.speak(150, seed=4).statistics(), TOPOLOGY, options)
+    assert [root for _, root in tree.roots[2:]] == [Leaf(4), Leaf(5), Leaf(6), Leaf(7)]
 
 
 def test_the_log_tells_leaves_and_gain_over_monophones(capsys):
