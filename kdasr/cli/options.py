@@ -83,6 +83,10 @@ num_jobs = click.option(
     "--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Parallel processes."
 )
 
+nbest = click.option(
+    "--nbest", type=click.IntRange(min=0), default=0, metavar="N", help="Write lists of the N best word sequences too."
+)
+
 
 def transcripts(cuts: str | Path) -> dict[str, str]:
     """Utterance id -> transcript, of a folder of cuts; those that lack a supervision have none."""

@@ -57,7 +57,7 @@ def _score(out: Path, folders: dict[str, Path], cuts: dict[str, Path], score: Sc
     from kdasr import io
     from kdasr.decode.score import write_scores
 
-    inputs = {name: io.fingerprint(folder, "decode") for name, folder in folders.items()}
+    inputs = {name: io.fingerprint(folder, "decode", "rescore") for name, folder in folders.items()}
     inputs |= {f"{name}_cuts": io.fingerprint(folder, "corpus") for name, folder in cuts.items()}
     if io.begin(out, io.Made("score", score, inputs), overwrite):
         references = {name: options.transcripts(folder) for name, folder in cuts.items()}

@@ -12,10 +12,12 @@ import torch
 
 from kdasr import fsa
 from kdasr.align.aligner import batches_by_length
+from kdasr.decode.lattice import Lattices
+from kdasr.decode.paths import Weights, Words, best_words
 from kdasr.fsa import Graph
 from kdasr.refusal import Refusal
 
-Weights = tuple[float, float]  # language-model weight, word insertion penalty
+Keep = Callable[[Sequence[int], Lattices], None]  # utterance numbers of a batch, and their lattices
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class DecodeOptions:
         if not 0 <= self.max_bad <= 1 or self.prior_floor < 0:
             raise ValueError("max_bad is a share between 0 and 1, prior_floor at least 0")
 
+    @property
+    def pairs(self) -> list[Weights]:
+        """Every language-model weight with every penalty."""
+        return list(itertools.product(self.lm_weights, self.penalties))
+
+    @property
+    def own_weights(self) -> Weights:
+        """The weights that the search itself goes by."""
+        return 1 / self.acoustic_scale, 0.0
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -69,12 +81,12 @@ class Decoded:
         search_seconds: spent in k2's search.
     """
 
-    words: dict[Weights, list[list[int] | None]]
+    words: dict[Weights, list[Words]]
     search_seconds: float
 
 
 class Searcher:
-    """Decodes utterances with one graph.
+    """Decodes utterances with one graph; `sequences` are the word numbers that the rows of `graph.words` stand for.
 
     Args:
         graph: state-level decoding graph, transition scores included.
@@ -87,17 +99,12 @@ class Searcher:
         self._num_pdfs = graph.max_label
         self._graph = fsa.stack([fsa.fsa(graph)])
         self._graph.graph_scores = self._graph.scores.clone()
-        self._sequences = [
-            [],
-            *([word] for word in range(1, num_words + 1)),
-            *map(list, graph.word_sequences),
-        ]
-        self._lengths = torch.tensor([float(len(sequence)) for sequence in self._sequences])
+        self.sequences = [[], *([word] for word in range(1, num_words + 1)), *map(list, graph.word_sequences)]
 
     def lattices(self, log_likelihoods: Sequence[torch.Tensor]) -> Any:
         """The lattices of utterances; an arc's score is the scaled acoustic score and the graph's.
 
-        An arc also tells its parts: `acoustic_scores` (not scaled), `graph_scores`, and `num_words`, how many it adds.
+        An arc also tells its parts: `acoustic_scores` (not scaled), `graph_scores`, and `words`, a row of `sequences`.
 
         Args:
             log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first.
@@ -115,50 +122,39 @@ class Searcher:
                 do="name the graph made for this model",
             )
         options = self.options
-        dense = fsa.dense([torch.mul(matrix, options.acoustic_scale) for matrix in log_likelihoods])
+        dense = fsa.dense([_whole_frames(matrix) * options.acoustic_scale for matrix in log_likelihoods])
         beams = (options.search_beam, options.output_beam, options.min_active, options.max_active)
         lattices = fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
         lattices.acoustic_scores = (lattices.scores - lattices.graph_scores) / options.acoustic_scale
-        lattices.num_words = self._lengths[lattices.words.long()]
         return lattices
 
-    def best_words(self, lattices: Any, weights: Weights) -> list[list[int] | None]:
-        """The words of the best path of each lattice at other weights than the search's.
-
-        Args:
-            lattices: from `lattices`; left as they were.
-            weights: language-model weight, by which acoustic scores are divided, and the penalty of each word.
-
-        Returns:
-            Word numbers of each utterance, None where no path survived.
-        """
-        found = lattices.scores.clone()  # k2 hands out a view
-        lm_weight, penalty = weights
-        scores = torch.add(lattices.graph_scores, lattices.acoustic_scores, alpha=1 / lm_weight)
-        lattices.scores = scores.sub_(lattices.num_words, alpha=penalty)
-        paths = fsa.best_paths(lattices)
-        lattices.scores = found
-        return [
-            [word for entry in row for word in self._sequences[entry]] if len(row) else None
-            for row in fsa.path_rows(paths, "words", final=True)
-        ]
-
-    def decode(self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor]) -> Decoded:
+    def decode(
+        self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor], keep: Keep | None = None
+    ) -> Decoded:
         """Decodes utterances by batches of similar length.
 
         Args:
             lengths: frames of each utterance.
             log_likelihoods: utterance number -> `log p(x | pdf)` up to a constant of the frame, (T, num_pdfs).
+            keep: is handed the lattices of each batch.
         """
-        pairs = list(itertools.product(self.options.lm_weights, self.options.penalties))
-        words: dict[Weights, list[list[int] | None]] = {pair: [None] * len(lengths) for pair in pairs}
+        pairs = self.options.pairs
+        words: dict[Weights, list[Words]] = {pair: [None] * len(lengths) for pair in pairs}
         seconds = 0.0
         for batch in batches_by_length(lengths, self.options.batch_frames):
             matrices = [log_likelihoods(number) for number in batch]
             begin = time.perf_counter()
-            lattices = self.lattices(matrices)
+            lattices = Lattices.of(self.lattices(matrices))
             seconds += time.perf_counter() - begin
-            for pair in pairs:
-                for number, found in zip(batch, self.best_words(lattices, pair), strict=True):
+            for pair, rows in best_words(lattices, self.sequences, pairs).items():
+                for number, found in zip(batch, rows, strict=True):
                     words[pair][number] = found
+            if keep:
+                keep(batch, lattices)
         return Decoded(words, seconds)
+
+
+def _whole_frames(matrix: torch.Tensor) -> torch.Tensor:
+    """Frames with a NaN made NaN as a whole, which loses their utterance; in part they make k2 end the process."""
+    bad = matrix.isnan().any(dim=1)
+    return matrix.masked_fill(bad[:, None], torch.nan) if bad.any() else matrix

@@ -13,6 +13,8 @@ pytest.importorskip("kaldifst")
 pytest.importorskip("kaldilm")
 
 from kdasr.align.model import scaled_transitions
+from kdasr.decode.lattice import Lattices
+from kdasr.decode.paths import Weights, Words, best_words
 from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.fsa import FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
@@ -40,6 +42,11 @@ def frames_of(lengths: list[int], seed: int) -> list[torch.Tensor]:
     return [toy.random_frames(length, TABLE.num_pdfs, 50 * seed + number, 15) for number, length in enumerate(lengths)]
 
 
+def best(searcher: Searcher, frames: list[torch.Tensor], *weights: Weights) -> list[list[Words]]:
+    """The words of each utterance, for each pair of weights."""
+    return list(best_words(Lattices.of(searcher.lattices(frames)), searcher.sequences, weights).values())
+
+
 def plainly(graph: Graph, frames: torch.Tensor, lm_weight: float, penalty: float) -> list[int]:
     """The best words by plain Viterbi: acoustics over the weight, graph scores less the penalty of every word."""
     lengths = np.array([0, *[1] * NUM_WORDS, *(len(sequence) for sequence in graph.word_sequences)])
@@ -51,13 +58,10 @@ def plainly(graph: Graph, frames: torch.Tensor, lm_weight: float, penalty: float
 def test_words_at_every_weight_and_penalty_are_the_plain_viterbi_s(graph, seed):
     frames = frames_of([30, 21, 12], seed)
     searcher = Searcher(graph, NUM_WORDS, WIDE)
-    lattices = searcher.lattices(frames)
-    said = set()
-    for weights in ((10.0, 0.0), (3.0, 0.0), (20.0, -1.0), (8.0, 2.0), (30.0, 1.0)):
-        found = searcher.best_words(lattices, weights)
-        assert found == [plainly(graph, matrix, *weights) for matrix in frames]
-        said.add(str(found))
-    assert len(said) > 1  # the weights do matter here
+    tried = ((10.0, 0.0), (3.0, 0.0), (20.0, -1.0), (8.0, 2.0), (30.0, 1.0))
+    found = best(searcher, frames, *tried)
+    assert found == [[plainly(graph, matrix, *weights) for matrix in frames] for weights in tried]
+    assert len({str(words) for words in found}) > 1  # the weights do matter here
 
 
 @pytest.mark.parametrize("lm_weight", [4.0, 15.0])
@@ -65,15 +69,15 @@ def test_a_lattice_read_at_a_weight_is_a_search_at_that_weight(graph, lm_weight)
     frames = frames_of([25, 18], 7)
     searcher = Searcher(graph, NUM_WORDS, WIDE)
     there = Searcher(graph, NUM_WORDS, replace(WIDE, acoustic_scale=1 / lm_weight))
-    rescored = searcher.best_words(searcher.lattices(frames), (lm_weight, 0.0))
-    assert rescored == there.best_words(there.lattices(frames), (lm_weight, 0.0))
+    assert best(searcher, frames, (lm_weight, 0.0)) == best(there, frames, (lm_weight, 0.0))
 
 
 def test_a_penalty_never_adds_words(graph):
     frames = frames_of([60], 3)
-    searcher = Searcher(graph, NUM_WORDS, WIDE)
-    lattices = searcher.lattices(frames)
-    counts = [len(searcher.best_words(lattices, (10.0, penalty))[0] or []) for penalty in (-4.0, -1.0, 0.0, 1.0, 4.0)]
+    found = best(
+        Searcher(graph, NUM_WORDS, WIDE), frames, *((10.0, penalty) for penalty in (-4.0, -1.0, 0.0, 1.0, 4.0))
+    )
+    counts = [len(words or []) for (words,) in found]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
 
@@ -91,15 +95,28 @@ def test_decoding_by_batches_gives_each_utterance_its_words(graph):
 def test_an_utterance_without_a_path_is_none_and_harms_no_other(graph, bad):
     frames = frames_of([20, 15], 2)
     frames[0][7] = bad
-    searcher = Searcher(graph, NUM_WORDS, WIDE)
-    lost, kept = searcher.best_words(searcher.lattices(frames), (10.0, 0.0))
+    ((lost, kept),) = best(Searcher(graph, NUM_WORDS, WIDE), frames, (10.0, 0.0))
     assert lost is None and kept == plainly(graph, frames[1], 10.0, 0.0)
+
+
+def test_a_single_score_that_is_nan_loses_its_utterance_alone(graph):
+    """k2 once ended the process."""
+    frames = frames_of([20, 15], 2)
+    frames[1][7, 3] = float("nan")
+    ((kept, lost),) = best(Searcher(graph, NUM_WORDS, WIDE), frames, (10.0, 0.0))
+    assert lost is None and kept == plainly(graph, frames[0], 10.0, 0.0)
+
+
+def test_a_score_of_minus_infinity_only_forbids_its_state(graph):
+    frames = frames_of([20, 15], 2)
+    frames[1][7, 3] = -float("inf")
+    (found,) = best(Searcher(graph, NUM_WORDS, WIDE), frames, (10.0, 0.0))
+    assert found == [plainly(graph, matrix, 10.0, 0.0) for matrix in frames]
 
 
 def test_words_that_epsilons_left_on_a_final_arc_are_read():
     graph = replace(make_graph([(0, 1, 1, 0.0, 1), (1, 2, FINAL, 0.0, 4)]), word_sequences=((2, 3),))
-    searcher = Searcher(graph, 3, WIDE)
-    assert searcher.best_words(searcher.lattices([torch.zeros(1, 1)]), (10.0, 0.0)) == [[1, 2, 3]]
+    assert best(Searcher(graph, 3, WIDE), [torch.zeros(1, 1)], (10.0, 0.0)) == [[[1, 2, 3]]]
 
 
 def test_a_model_with_fewer_states_than_the_graph_is_refused(graph):
