@@ -43,7 +43,7 @@ def command(
     """
     score = settings.section("score")
     folders = {"dev": options.folder(dev), "test": options.folder(test)}
-    cuts = {"dev": options.folder(dev_cuts), "test": options.folder(test_cuts)}
+    cuts = {"dev": options.cuts_at(dev_cuts), "test": options.cuts_at(test_cuts)}
     systems = sorted(path.name for path in folders["dev"].iterdir() if path.is_dir()) if each else [""]
     if not systems:
         raise Refusal(
