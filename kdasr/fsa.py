@@ -184,7 +184,7 @@ def path_rows(paths: Any, name: str, final: bool = False) -> list[np.ndarray]:
         name: of the attribute.
         final: with the final arc, which takes no frame but may carry the words of epsilons that stood before it.
     """
-    values, labels = getattr(paths, name).numpy(), paths.labels.numpy()
+    values, labels = getattr(paths, name).cpu().numpy(), paths.labels.cpu().numpy()
     return [values[begin:end][final | (labels[begin:end] != FINAL)] for begin, end in pairwise(arc_splits(paths))]
 
 

@@ -25,6 +25,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_side_by_side = 1  # processes of which this one is one
+
+
+def side_by_side() -> int:
+    """Processes that share the machine's memory with this one, itself among them: 1 outside of a pool."""
+    return _side_by_side
+
+
 def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None) -> list[R]:
     """Applies `job` to each item in up to `num_jobs` processes; results in the order of the items.
 
@@ -44,7 +52,7 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_initialise, initargs=(share, lock.held())
+        workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
     ) as pool:
         futures: list[Future[tuple[bytes, float]]] = [
             pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items
@@ -102,9 +110,11 @@ def _call_packed(call: bytes) -> tuple[bytes, float]:
     return pickle.dumps(function(*arguments)), memory.peak()
 
 
-def _initialise(threads: int, folders: Sequence[Path]) -> None:
+def _initialise(threads: int, workers: int, folders: Sequence[Path]) -> None:
     import torch
 
+    global _side_by_side
+    _side_by_side = workers
     lock.lend(folders)
     torch.set_num_threads(threads)
     _end_with_parent()
@@ -139,7 +149,7 @@ class Workers(Generic[T, R]):
         context = multiprocessing.get_context("spawn")
         share = max(1, cores() // max(1, workers))
         self._pools = [
-            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, lock.held()))
+            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held()))
             for _ in range(workers)
         ]
         try:

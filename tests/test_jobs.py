@@ -140,3 +140,12 @@ def test_workers_report_their_peak_of_memory(monkeypatch):
     with jobs.Workers(Counter, [1, 2], 1) as counters:
         counters.each(Counter.hold, int(peak * 1024) + 200)
     assert peak + 0.1 < memory.peak_of_workers() < peak + 2
+
+
+def side_by_side(_: int) -> int:
+    return jobs.side_by_side()
+
+
+def test_a_worker_knows_how_many_share_the_machine():
+    assert jobs.run(side_by_side, [1, 2, 3], 1) == [1, 1, 1]
+    assert jobs.run(side_by_side, [1, 2, 3], 2) == [2, 2, 2]

@@ -32,3 +32,16 @@ def test_the_largest_worker_is_kept(monkeypatch):
     for peak in (0.5, 1.5, 1.0):
         memory.note_worker(peak)
     assert memory.peak_of_workers() == 1.5
+
+
+def test_what_is_available_is_linux_s_estimate_within_a_container_s_limit(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal:       24684840 kB\nMemAvailable:    2048 kB\n")
+    monkeypatch.setattr(memory, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUPS", [(tmp_path / "max", tmp_path / "current")])
+    assert memory.available() == 2 << 20
+    (tmp_path / "current").write_text("1000\n")
+    for limit, found in (("max", 2 << 20), ("5000\n", 4000), ("500", 0), (str(1 << 60), 2 << 20)):
+        (tmp_path / "max").write_text(limit)
+        assert memory.available() == found
+    monkeypatch.setattr(memory, "MACHINE", tmp_path / "nowhere")
+    assert memory.available() == 4 << 30

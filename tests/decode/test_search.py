@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ pytest.importorskip("k2")
 pytest.importorskip("kaldifst")
 pytest.importorskip("kaldilm")
 
+from kdasr import fsa
 from kdasr.align.model import scaled_transitions
+from kdasr.decode import search
 from kdasr.decode.lattice import Lattices
 from kdasr.decode.paths import Weights, Words, best_words
 from kdasr.decode.search import DecodeOptions, Searcher
@@ -125,6 +128,76 @@ def test_a_model_with_fewer_states_than_the_graph_is_refused(graph):
         Searcher(graph, NUM_WORDS, WIDE).lattices([torch.zeros(5, 3)])
 
 
+class Short(Searcher):
+    """A search that finds no memory for more than two utterances at once."""
+
+    fault: Exception = RuntimeError("[enforce fail at alloc_cpu.cpp:66] . DefaultCPUAllocator: can't allocate memory")
+
+    def lattices(self, log_likelihoods):
+        if len(log_likelihoods) > 2:
+            raise self.fault
+        return super().lattices(log_likelihoods)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")],
+)
+def test_a_search_that_runs_out_of_memory_goes_on_with_smaller_batches(graph, capsys, fault):
+    lengths = [12, 40, 25, 18, 33]
+    frames = frames_of(lengths, 1)
+    options = replace(WIDE, max_active=100, lm_weights=(10.0,), penalties=(0.0,))
+    searcher = Short(graph, NUM_WORDS, options)
+    searcher.fault = fault
+    decoded = searcher.decode(lengths, lambda number: frames[number])
+    assert decoded.words[10.0, 0.0] == [plainly(graph, matrix, 10.0, 0.0) for matrix in frames]
+    told = capsys.readouterr().err
+    assert f"memory is short with 5 utterances at once ({str(fault) or 'MemoryError'}): goes on with half as" in told
+
+
+def test_other_errors_of_a_search_are_not_taken_for_want_of_memory(graph):
+    searcher = Short(graph, NUM_WORDS, replace(WIDE, max_active=100))
+    searcher.fault = RuntimeError("Some bad things happened.")
+    with pytest.raises(RuntimeError, match="Some bad things happened"):
+        searcher.decode([9, 9, 9], lambda number: torch.zeros(9, TABLE.num_pdfs))
+
+
+def test_a_limit_of_memory_changes_batches_and_no_word(graph):
+    lengths = [12, 40, 25, 18, 33]
+    frames, batches, words = frames_of(lengths, 1), [], []
+    for gib in (0.0, 1e-3):
+        searcher = Searcher(graph, NUM_WORDS, replace(WIDE, max_active=10**4, memory=gib))
+        batches.append([batch for batch, _ in searcher.search(lengths, lambda number: frames[number])])
+        words.append(searcher.decode(lengths, lambda number: frames[number]).words)
+    assert len(batches[0]) < len(batches[1]) == 5 and words[0] == words[1]
+
+
+def test_a_device_that_is_not_there_is_refused(graph):
+    with pytest.raises(Refusal, match="device cuda:99: no such device here .expected auto or cpu"):
+        Searcher(graph, NUM_WORDS, replace(WIDE, device="cuda:99"))
+
+
+def test_a_k2_without_cuda_searches_on_the_processor_unless_told_otherwise(graph, monkeypatch):
+    monkeypatch.setattr(search, "compute_device", lambda wanted: torch.device("cuda"))
+    monkeypatch.setattr(fsa, "k2", lambda: SimpleNamespace(with_cuda=False))
+    assert search._device("auto") == torch.device("cpu")
+    with pytest.raises(Refusal, match="device cuda: k2 was built without CUDA; take a k2 built for CUDA, or --set"):
+        search._device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_search_on_cuda_finds_what_the_processor_finds(graph):
+    lengths = [40, 33, 25]
+    frames = frames_of(lengths, 1)
+    options = replace(WIDE, lm_weights=(5.0, 10.0), penalties=(0.0, 0.5))
+    found = [
+        Searcher(graph, NUM_WORDS, replace(options, device=device)).decode(lengths, lambda number: frames[number]).words
+        for device in ("cpu", "cuda")
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     "options, told",
     [
@@ -132,6 +205,7 @@ def test_a_model_with_fewer_states_than_the_graph_is_refused(graph):
         ({"search_beam": 0.0}, "beams and acoustic_scale must be above 0"),
         ({"lm_weights": (0.0, 1.0)}, "lm_weights and penalties must not be empty, lm_weights above 0"),
         ({"penalties": ()}, "lm_weights and penalties must not be empty"),
+        ({"memory": -1.0}, "memory is in GiB, 0 for the default, found -1.0"),
         ({"max_bad": -0.1}, "max_bad is a share between 0 and 1"),
     ],
 )
