@@ -228,13 +228,23 @@ def path_rows(paths: Any, name: str, final: bool = False) -> list[np.ndarray]:
         name: of the attribute.
         final: with the final arc, which takes no frame but may carry the words of epsilons that stood before it.
     """
-    values, labels = getattr(paths, name).numpy(), paths.labels.numpy()
+    values, labels = getattr(paths, name).cpu().numpy(), paths.labels.cpu().numpy()
     return [values[begin:end][final | (labels[begin:end] != FINAL)] for begin, end in pairwise(arc_splits(paths))]
 
 
 def arc_splits(fsas: Any) -> np.ndarray:
     """First arc of every Fsa of an FsaVec, and the number of arcs: (num_fsas + 1,)."""
     shape = fsas.arcs.shape()
-    states, arcs = shape.row_splits(1).numpy(), shape.row_splits(2).numpy()
+    states, arcs = shape.row_splits(1).cpu().numpy(), shape.row_splits(2).cpu().numpy()
     splits: np.ndarray = arcs[states]
     return splits
+
+
+def depths(fsas: Any) -> np.ndarray:
+    """Arcs on the way to each state, of the longest way: (num_states,) float64, -inf where there is none."""
+    scores = fsas.scores.clone()  # k2 hands out a view
+    fsas.scores = torch.ones_like(scores)
+    found = fsas.get_forward_scores(use_double_scores=True, log_semiring=False)
+    fsas.scores = scores
+    depths: np.ndarray = found.cpu().numpy()
+    return depths

@@ -26,7 +26,7 @@ from numpy.lib import format as npy_format
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kdasr import lock, log
+from kdasr import lock, log, memory
 from kdasr.refusal import Refusal
 
 MAKING, INFO = "making.json", "info.json"
@@ -328,17 +328,22 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
 
 
 def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:
-    """Marks a folder as whole: hashes it, writes `info.json`, drops `making.json`, lets others in; returns the info."""
-    folder = Path(folder)
+    """Marks a folder as whole: hashes it, writes `info.json`, drops `making.json`, lets others in; returns the info.
+
+    The info tells, and so does the log, the most memory that the process held so far, and the largest of its workers.
+    """
+    folder, peak, workers = Path(folder), memory.peak(), memory.peak_of_workers()
     info = {
         **read_json(folder / MAKING),
         **plain(facts),
         "fingerprint": folder_hash(folder),
+        "peak_memory_gib": {"process": round(peak, 3), "worker": round(workers, 3)},
         "environment": log.environment(),
     }
     write_json(folder / INFO, info)
     (folder / MAKING).unlink()
     lock.release(folder)
+    log.event(f"{folder}: peak memory {peak:.2f} GiB" + (f", {workers:.2f} of a worker" if workers else ""))
     return info
 
 

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kdasr import lock
+from kdasr import lock, memory
 from kdasr.refusal import Refusal
 
 T = TypeVar("T")
@@ -23,6 +23,14 @@ V = TypeVar("V")
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_side_by_side = 1  # processes of which this one is one
+
+
+def side_by_side() -> int:
+    """Processes that share the machine's memory with this one, itself among them: 1 outside of a pool."""
+    return _side_by_side
 
 
 def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None) -> list[R]:
@@ -44,9 +52,11 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_initialise, initargs=(share, lock.held())
+        workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
     ) as pool:
-        futures: list[Future[bytes]] = [pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items]
+        futures: list[Future[tuple[bytes, float]]] = [
+            pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items
+        ]
         try:
             for future in as_completed(futures):
                 _result(future)
@@ -57,12 +67,14 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
         return [pickle.loads(_result(future)) for future in futures]
 
 
-def _result(future: Future[bytes]) -> bytes:
+def _result(future: Future[tuple[bytes, float]]) -> bytes:
     try:
-        return future.result()
+        result, peak = future.result()
     except BrokenProcessPool:
         do = "what was finished is kept: run again, with a smaller --num-jobs if memory was short"
         raise Refusal("a worker process was killed", do=do) from None
+    memory.note_worker(peak)
+    return result
 
 
 def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -88,19 +100,21 @@ def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         torch.set_num_threads(threads)  # a thread's setting reaches MKL as a whole
 
 
-def _call_packed(call: bytes) -> bytes:
-    """Calls (function, arguments); both ways tensors travel by value.
+def _call_packed(call: bytes) -> tuple[bytes, float]:
+    """Calls (function, arguments); both ways tensors travel by value. Tells the worker's peak of memory too.
 
     Left to itself torch 1.13 passes tensors between processes as shared memory, which was seen to reach the other side
     with the content of an older tensor.
     """
     function, arguments = pickle.loads(call)
-    return pickle.dumps(function(*arguments))
+    return pickle.dumps(function(*arguments)), memory.peak()
 
 
-def _initialise(threads: int, folders: Sequence[Path]) -> None:
+def _initialise(threads: int, workers: int, folders: Sequence[Path]) -> None:
     import torch
 
+    global _side_by_side
+    _side_by_side = workers
     lock.lend(folders)
     torch.set_num_threads(threads)
     _end_with_parent()
@@ -135,7 +149,7 @@ class Workers(Generic[T, R]):
         context = multiprocessing.get_context("spawn")
         share = max(1, cores() // max(1, workers))
         self._pools = [
-            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, lock.held()))
+            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held()))
             for _ in range(workers)
         ]
         try:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdasr import io
+from kdasr import io, memory
 from kdasr.refusal import Refusal
 
 
@@ -75,7 +75,7 @@ def short_of_space(tmp_path_factory):
     writers = {name: code for name, code in WRITERS.items() if find_spec(LIBRARIES.get(name, "torch"))}
     code = f"""
 import numpy, os, resource, signal, torch
-from kdasr import io
+from kdasr import io, memory
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))
 for path, code in {writers}.items():
@@ -233,6 +233,18 @@ def test_a_folder_s_hash_is_of_results_not_of_logs(tmp_path):
     assert io.folder_hash(tmp_path) == before
     io.write_text(tmp_path / "deep" / "model", "1")
     assert io.folder_hash(tmp_path) != before
+
+
+def test_a_finished_folder_tells_its_peak_of_memory(tmp_path, capsys, monkeypatch):
+    io.begin(tmp_path / "out", made(a=1))
+    monkeypatch.setattr(memory, "peak", lambda: 1.23456)
+    monkeypatch.setattr(memory, "peak_of_workers", lambda: 0.0)
+    assert io.finish(tmp_path / "out")["peak_memory_gib"] == {"process": 1.235, "worker": 0.0}
+    assert capsys.readouterr().err.endswith(f"{tmp_path}/out: peak memory 1.23 GiB\n")
+    monkeypatch.setattr(memory, "peak_of_workers", lambda: 0.5)
+    io.begin(tmp_path / "out", made(a=2), overwrite=True)
+    io.finish(tmp_path / "out")
+    assert capsys.readouterr().err.endswith(f"{tmp_path}/out: peak memory 1.23 GiB, 0.50 of a worker\n")
 
 
 def test_a_finished_folder_is_up_to_date(tmp_path, capsys):

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from kdasr import jobs
+from kdasr import jobs, memory
 from kdasr.refusal import Refusal
 
 
@@ -27,6 +27,10 @@ def fail_at_two(number: int) -> int:
     return number
 
 
+def hold(mebibytes: int) -> int:
+    return len(bytearray(mebibytes << 20))
+
+
 class Counter:
     """A state that remembers."""
 
@@ -37,6 +41,9 @@ class Counter:
 
     def end(self) -> None:
         die_at_two(2)
+
+    def hold(self, mebibytes: int) -> int:
+        return hold(mebibytes)
 
     def add(self, number: int) -> tuple[int, int]:
         self.value += number
@@ -122,3 +129,23 @@ def test_a_killed_process_is_one_line():
         jobs.run(die_at_two, [1, 2, 3], 2)
     with jobs.Workers(Counter, [0, 10], 2) as workers, pytest.raises(Refusal, match=line):
         workers.each(Counter.end)
+
+
+def test_workers_report_their_peak_of_memory(monkeypatch):
+    monkeypatch.setattr(memory, "_workers", 0.0)
+    assert jobs.run(hold, [1, 400], 1) == [1 << 20, 400 << 20] and memory.peak_of_workers() == 0.0
+    jobs.run(hold, [1, 400], 2)
+    peak = memory.peak_of_workers()
+    assert 0.4 < peak < 2
+    with jobs.Workers(Counter, [1, 2], 1) as counters:
+        counters.each(Counter.hold, int(peak * 1024) + 200)
+    assert peak + 0.1 < memory.peak_of_workers() < peak + 2
+
+
+def side_by_side(_: int) -> int:
+    return jobs.side_by_side()
+
+
+def test_a_worker_knows_how_many_share_the_machine():
+    assert jobs.run(side_by_side, [1, 2, 3], 1) == [1, 1, 1]
+    assert jobs.run(side_by_side, [1, 2, 3], 2) == [2, 2, 2]

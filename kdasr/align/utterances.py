@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdasr import log
 from kdasr.data.table import FrameTable
@@ -87,3 +88,20 @@ def check_bad(bad: Mapping[str, str], total: int, max_bad: float, where: str | P
             found=", ".join(named[:5]),
             do="check that audio and transcripts belong together, or allow more: --set align.max_bad=SHARE --overwrite",
         )
+
+
+def expect_rate(cuts: Sequence[Any], rate: int, where: str | Path) -> None:
+    """Refuses lhotse's cuts of another sampling rate, Hz, than that of the audio which a model was trained on."""
+    for cut in cuts:
+        if cut.sampling_rate != rate:
+            what, found = "cuts of another sampling rate than the model's", f"{cut.sampling_rate} of {cut.id}"
+            raise Refusal(what, where=where, expected=rate, found=found, do="resample them (lhotse: cuts.resample)")
+
+
+def expect_one_supervision(cuts: Sequence[Any], where: str | Path) -> None:
+    """Refuses lhotse's cuts with none or several: times are told of one."""
+    for cut in cuts:
+        if len(cut.supervisions) != 1:
+            what, found = "a cut with no or several supervisions", f"{len(cut.supervisions)} of {cut.id}"
+            do = "make a cut of each supervision (lhotse: cuts.trim_to_supervisions)"
+            raise Refusal(what, where=where, expected=1, found=found, do=do)

@@ -27,6 +27,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "grid": "Train every combination of some settings; compare them on a development set.",
     "accuracy": "Frame accuracy and cross-entropy of a model or an ensemble.",
     "decode": "Search with k2; write hypotheses for every weight and penalty.",
+    "rescore": "Read kept lattices at other weights, without a search.",
     "score": "Choose weight and penalty on a development set; report WER.",
     "report": "Tables of results from the folders of a recipe.",
 }

@@ -35,6 +35,8 @@ from kdasr.refusal import Refusal
     is_flag=True,
     help="Decode every member alone too, into OUT/<member>; the ensemble goes to OUT/ensemble.",
 )
+@click.option("--lattices", is_flag=True, help="Keep the lattices too, for `kdasr rescore`.")
+@options.nbest
 @options.num_jobs
 def command(
     out: Path,
@@ -44,12 +46,15 @@ def command(
     gmm: str | None,
     models: tuple[str, ...],
     each: bool,
+    lattices: bool,
+    nbest: int,
     num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
     """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
     from kdasr import io, jobs
+    from kdasr.decode.hypotheses import Wanted
     from kdasr.distill.ensemble import VERBS, model_folders
 
     if (gmm is None) == (not models):
@@ -73,19 +78,19 @@ def command(
         io.expect_same("labelling of graph and model", labelling, found, folder, "name the graph made for this model")
     decode, mean = settings.section("decode"), settings.section("distill").mean
     kind = "gmm" if gmm else "dnn"
-    wanted = (
+    places = (
         [(out / "ensemble", folders), *((out / folder.name, [folder]) for folder in folders)]
         if each
         else [(out, folders)]
     )
     jobs.run(
         _decode,
-        [(place, shared, kind, chosen, mean, decode, overwrite) for place, chosen in wanted],
+        [(place, shared, kind, chosen, mean, decode, Wanted(lattices, nbest), overwrite) for place, chosen in places],
         num_jobs,
     )
 
 
-def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, bool]) -> None:
+def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, Any, bool]) -> None:
     from kdasr import fsa, io
     from kdasr.data.table import FrameTable
     from kdasr.decode.hypotheses import decode_set
@@ -93,12 +98,13 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, b
     from kdasr.decode.search import Searcher
     from kdasr.lang.language import read_language
 
-    out, shared, kind, folders, mean, decode, overwrite = arguments
+    out, shared, kind, folders, mean, decode, wanted, overwrite = arguments
     inputs = {name: io.fingerprint(path) for name, path in shared.items()}
     inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(folders)}
-    if not io.begin(out, io.Made("decode", {"decode": decode, "kind": kind, "mean": mean}, inputs), overwrite):
+    made = io.Made("decode", {"decode": decode, "kind": kind, "mean": mean, **wanted.record()}, inputs)
+    if not io.begin(out, made, overwrite):
         return
     lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
     searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
     scorer = gmm_scorer(folders[0], table) if kind == "gmm" else dnn_scorer(folders, table, mean, decode)
-    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer))
+    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer, wanted))

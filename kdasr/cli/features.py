@@ -12,7 +12,7 @@ from kdasr.cli import options
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--type", "kind", default="fbank", show_default=True, metavar="TYPE", help="fbank or mfcc.")
-@click.option("--cuts", required=True, metavar="DIR", help="Folder of the set, made by `kdasr corpus`.")
+@click.option("--cuts", required=True, metavar="DIR", help="Made by `kdasr corpus`, or a lhotse file.")
 @options.num_jobs
 @options.settings
 def command(out: Path, kind: str, cuts: str, num_jobs: int, settings: options.Settings, overwrite: bool) -> None:
@@ -21,4 +21,4 @@ def command(out: Path, kind: str, cuts: str, num_jobs: int, settings: options.Se
     from kdasr.features import compute
 
     extractor = features.extractor_type(kind)(settings.section(kind))
-    compute.compute(out, extractor, options.folder(cuts), num_jobs, overwrite)
+    compute.compute(out, extractor, options.cuts_at(cuts), num_jobs, overwrite)

@@ -84,20 +84,30 @@ num_jobs = click.option(
     "--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Parallel processes."
 )
 
+nbest = click.option(
+    "--nbest", type=click.IntRange(min=0), default=0, metavar="N", help="Write lists of the N best word sequences too."
+)
+
 
 def transcripts(cuts: str | Path) -> dict[str, str]:
-    """Utterance id -> transcript, of a folder of cuts; those that lack a supervision have none."""
+    """Utterance id -> transcript, of cuts; those that lack a supervision have none."""
     from kdasr.corpora import manifests
 
-    supervised = (cut for cut in manifests.load_cuts(folder(cuts)) if cut.supervisions)
+    supervised = (cut for cut in manifests.load_cuts(cuts_at(cuts)) if cut.supervisions)
     return {cut.id: " ".join(part.text or "" for part in cut.supervisions) for cut in supervised}
 
 
+def cuts_at(value: str | Path) -> Path:
+    """A folder of cuts, or a file of them, which must exist."""
+    path = Path(value)
+    return path if path.is_file() else folder(path)
+
+
 def fingerprint(value: str | Path, *verbs: str) -> str:
-    """Content hash of an input folder, which must exist and be made by one of the verbs."""
+    """Content hash of an input folder, which must exist and be made by one of the verbs; cuts may be a lhotse file."""
     from kdasr import io
 
-    return io.fingerprint(folder(value), *verbs)
+    return io.fingerprint(cuts_at(value) if "corpus" in verbs else folder(value), *verbs)
 
 
 def folder(value: str | Path) -> Path:

@@ -43,7 +43,7 @@ def command(
     """
     score = settings.section("score")
     folders = {"dev": options.folder(dev), "test": options.folder(test)}
-    cuts = {"dev": options.folder(dev_cuts), "test": options.folder(test_cuts)}
+    cuts = {"dev": options.cuts_at(dev_cuts), "test": options.cuts_at(test_cuts)}
     systems = sorted(path.name for path in folders["dev"].iterdir() if path.is_dir()) if each else [""]
     if not systems:
         raise Refusal(
@@ -57,7 +57,7 @@ def _score(out: Path, folders: dict[str, Path], cuts: dict[str, Path], score: Sc
     from kdasr import io
     from kdasr.decode.score import write_scores
 
-    inputs = {name: io.fingerprint(folder, "decode") for name, folder in folders.items()}
+    inputs = {name: io.fingerprint(folder, "decode", "rescore") for name, folder in folders.items()}
     inputs |= {f"{name}_cuts": io.fingerprint(folder, "corpus") for name, folder in cuts.items()}
     if io.begin(out, io.Made("score", score, inputs), overwrite):
         references = {name: options.transcripts(folder) for name, folder in cuts.items()}

@@ -93,16 +93,33 @@ def save_cuts(folder: Path, cuts: Sequence[MonoCut]) -> None:
         file.writelines(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n" for cut in cuts)
 
 
-def load_cuts(folder: Path) -> list[MonoCut]:
-    """The cuts of a finished folder, in order. Raises Refusal if it is unfinished or holds none, or damaged ones."""
-    io.read_info(folder, "corpus")
-    if not (folder / CUTS).exists():
-        raise Refusal("no cuts", where=folder, expected=CUTS, do="name a folder that `kdasr corpus` made")
+def load_cuts(place: Path) -> list[MonoCut]:
+    """The cuts of a finished folder, or of a file that lhotse wrote, in order.
+
+    Raises:
+        Refusal: the folder is unfinished or holds none; the file is damaged, or holds other things than cuts of one
+            channel, or two of the same name.
+    """
+    file = place
+    if place.is_dir():
+        io.read_info(place, "corpus")
+        file = place / CUTS
+        if not file.exists():
+            raise Refusal("no cuts", where=place, expected=CUTS, do="name a folder that `kdasr corpus` made")
     try:
-        return list(CutSet.from_file(folder / CUTS))
+        cuts = list(CutSet.from_file(file))
     except Exception as error:  # of gzip, JSON, or whatever lhotse makes of a foreign line
         found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise Refusal("damaged cuts", where=folder / CUTS, found=found, do=io.AGAIN) from None
+        do = io.AGAIN if place.is_dir() else "name a folder or a lhotse file of cuts"
+        raise Refusal("damaged cuts", where=file, found=found, do=do) from None
+    seen: set[str] = set()
+    for cut in cuts:
+        if not isinstance(cut, MonoCut):
+            raise Refusal("not a cut of one channel", where=file, found=f"{type(cut).__name__} {cut.id}")
+        if cut.id in seen:
+            raise Refusal("two cuts of the same id", where=file, found=cut.id, do="give each its own")
+        seen.add(cut.id)
+    return cuts
 
 
 def write_language(out: Path, made: io.Made, files: Callable[[], Mapping[str, str]], overwrite: bool = False) -> None:

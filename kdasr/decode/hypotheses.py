@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -11,11 +13,31 @@ import torch
 from kdasr import io, log
 from kdasr.align.utterances import NO_PATH, NOT_FINITE
 from kdasr.data.table import FrameTable
-from kdasr.decode.search import Decoded, Searcher, Weights
+from kdasr.decode.lattice import LatticeReader, Lattices, LatticeWriter
+from kdasr.decode.nbest import NbestLists, text_of
+from kdasr.decode.paths import Weights, Words, best_words
+from kdasr.decode.search import Decoded, DecodeOptions, Searcher
 from kdasr.lang.lexicon import Lexicon
 from kdasr.refusal import Refusal
 
 HYPOTHESES = "hypotheses.jsonl"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a decoding folder holds besides its hypotheses.
+
+    Attributes:
+        lattices: the lattices, to be rescored.
+        nbest: word sequences of each utterance's n-best list; 0 writes none.
+    """
+
+    lattices: bool = False
+    nbest: int = 0
+
+    def record(self) -> dict[str, object]:
+        """What is wanted, without what is not: folders made before it could be wanted are up to date."""
+        return {name: value for name, value in vars(self).items() if value}
 
 
 def decode_set(
@@ -24,6 +46,7 @@ def decode_set(
     lexicon: Lexicon,
     features: FrameTable,
     log_likelihoods: Callable[[int], torch.Tensor],
+    wanted: Wanted | None = None,
 ) -> dict[str, object]:
     """Decodes all utterances of a set and writes `hypotheses.jsonl`, a line for each pair of weights.
 
@@ -35,6 +58,7 @@ def decode_set(
         lexicon: names of the words.
         features: whose utterances are decoded.
         log_likelihoods: number of the utterance -> (T, num_pdfs).
+        wanted: what else is written; None: nothing.
 
     Returns:
         Facts for `info.json`, seconds and real-time factor of the search among them.
@@ -44,21 +68,20 @@ def decode_set(
     """
     if not features.utterances:
         raise Refusal("no utterances to decode", where=features.folder, do="name the features of a set")
-    ids = [utterance.id for utterance in features.utterances]
-    decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods)
+    wanted, ids = wanted or Wanted(), [utterance.id for utterance in features.utterances]
+    writer = LatticeWriter(out, lexicon.words, searcher.sequences) if wanted.lattices else None
+    lists = NbestLists(lexicon.words, searcher.sequences, searcher.options.own_weights, wanted.nbest)
+
+    def keep(batch: Sequence[int], lattices: Lattices) -> None:
+        own = [ids[number] for number in batch]
+        if writer:
+            writer.add(own, lattices)
+        lists.add(own, lattices)
+
+    decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods, keep)
     _check_paths(decoded, ids, searcher.options.max_bad, features)
-    lines = [
-        {
-            "lm_weight": lm_weight,
-            "penalty": penalty,
-            "text": {
-                id: " ".join(lexicon.words[word - 1] for word in found or ())
-                for id, found in zip(ids, rows, strict=True)
-            },
-        }
-        for (lm_weight, penalty), rows in decoded.words.items()
-    ]
-    io.write_text(Path(out) / HYPOTHESES, "".join(json.dumps(line) + "\n" for line in lines))
+    _write(out, lexicon.words, ids, decoded.words)
+    lists.write(out)
     seconds = len(features) * features.info.get("frame_shift", 0.01)
     rtf = decoded.search_seconds / seconds
     log.event(f"{out}: {len(ids)} utterances decoded, search at {rtf:.4f} x real time")
@@ -68,6 +91,48 @@ def decode_set(
         "search_seconds": decoded.search_seconds,
         "search_rtf": rtf,
     }
+
+
+def rescore_set(out: str | Path, lattices: LatticeReader, options: DecodeOptions, nbest: int = 0) -> dict[str, object]:
+    """Reads lattices at weights and writes what `decode_set` writes, without a search.
+
+    Args:
+        out: output folder.
+        lattices: of a decoding folder.
+        options: weights and penalties; beams count no more.
+        nbest: as `Wanted`'s.
+
+    Returns:
+        Facts for `info.json`.
+    """
+    ids: list[str] = []
+    words: dict[Weights, list[Words]] = {pair: [] for pair in options.pairs}
+    lists = NbestLists(lattices.words, lattices.sequences, options.own_weights, nbest)
+    for own, batch in lattices:
+        ids += own
+        for pair, rows in best_words(batch, lattices.sequences, options.pairs).items():
+            words[pair] += rows
+        lists.add(own, batch)
+    _write(out, lattices.words, ids, words)
+    lists.write(out)
+    log.event(f"{out}: lattices of {len(ids)} utterances read at {len(words)} pairs of weights")
+    return {"num_utterances": len(ids), "audio_seconds": lattices.info["audio_seconds"]}
+
+
+def _write(out: str | Path, words: Sequence[str], ids: Sequence[str], found: Mapping[Weights, Sequence[Words]]) -> None:
+    """Writes `hypotheses.jsonl`, utterances sorted: batches come by length."""
+    lines = [
+        {
+            "lm_weight": lm_weight,
+            "penalty": penalty,
+            "text": {
+                id: text_of(words, spoken or ())
+                for id, spoken in sorted(zip(ids, rows, strict=True), key=itemgetter(0))
+            },
+        }
+        for (lm_weight, penalty), rows in found.items()
+    ]
+    io.write_text(Path(out) / HYPOTHESES, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, features: FrameTable) -> None:
@@ -98,7 +163,7 @@ def read_hypotheses(folder: str | Path) -> dict[Weights, dict[str, str]]:
     Raises:
         Refusal: the folder is unfinished, or its hypotheses are absent or damaged.
     """
-    io.read_info(folder, "decode")
+    io.read_info(folder, "decode", "rescore")
     path = Path(folder) / HYPOTHESES
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -10,7 +10,7 @@ import kaldialign
 
 from kdasr import io
 from kdasr.decode.hypotheses import read_hypotheses
-from kdasr.decode.search import Weights
+from kdasr.decode.paths import Weights
 from kdasr.refusal import Refusal
 
 GAP = "*"

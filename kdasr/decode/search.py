@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from kdasr import fsa
-from kdasr.align.aligner import batches_by_length
+from kdasr import fsa, memory
+from kdasr.decode.batches import Batches, SearchMemory, limit_of
+from kdasr.decode.lattice import Lattices
+from kdasr.decode.paths import Weights, Words, best_words
 from kdasr.fsa import Graph
 from kdasr.refusal import Refusal
+from kdasr.train.precision import compute_device
 
-Weights = tuple[float, float]  # language-model weight, word insertion penalty
+Keep = Callable[[Sequence[int], Lattices], None]  # utterance numbers of a batch, and their lattices
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class DecodeOptions:
         output_beam: pruning of the lattices.
         min_active: states kept on each frame, whatever the beam.
         max_active: states kept at most (Kaldi: 7000).
-        batch_frames: frames that are searched at once, padding included.
+        batch_frames: frames that are searched at once at most, padding included.
+        memory: GiB that a batch's search may take, by an estimate; 0: half of what is available when decoding begins,
+            of the machine's or of the GPU's memory, shared among processes side by side.
+        device: of the search: `auto` (CUDA where there is a device and k2 can use it), `cpu`, `cuda`, `cuda:1`.
         lm_weights: language-model weights tried (Kaldi's scoring: 7 to 17); acoustic scores are divided by them. Those
             far from `1 / acoustic_scale` want a wider output_beam: lattices are pruned at the search's own scale.
         penalties: word insertion penalties tried (Kaldi: 0, 0.5, 1).
@@ -43,6 +49,8 @@ class DecodeOptions:
     min_active: int = 30
     max_active: int = 7000
     batch_frames: int = 20000
+    memory: float = 0.0
+    device: str = "auto"
     lm_weights: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
     penalties: tuple[float, ...] = (0.0, 0.5, 1.0)
     prior: str = "counts"
@@ -54,10 +62,22 @@ class DecodeOptions:
             raise ValueError(f"prior must be counts or mean_posterior, found {self.prior!r}")
         if min(self.search_beam, self.output_beam, self.acoustic_scale) <= 0 or self.batch_frames < 1:
             raise ValueError("beams and acoustic_scale must be above 0, batch_frames at least 1")
+        if self.memory < 0:
+            raise ValueError(f"memory is in GiB, 0 for the default, found {self.memory}")
         if not self.lm_weights or not self.penalties or min(self.lm_weights) <= 0:
             raise ValueError("lm_weights and penalties must not be empty, lm_weights above 0")
         if not 0 <= self.max_bad <= 1 or self.prior_floor < 0:
             raise ValueError("max_bad is a share between 0 and 1, prior_floor at least 0")
+
+    @property
+    def pairs(self) -> list[Weights]:
+        """Every language-model weight with every penalty."""
+        return list(itertools.product(self.lm_weights, self.penalties))
+
+    @property
+    def own_weights(self) -> Weights:
+        """The weights that the search itself goes by."""
+        return 1 / self.acoustic_scale, 0.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +89,14 @@ class Decoded:
         search_seconds: spent in k2's search.
     """
 
-    words: dict[Weights, list[list[int] | None]]
+    words: dict[Weights, list[Words]]
     search_seconds: float
 
 
 class Searcher:
     """Decodes utterances with one graph.
+
+    `sequences` are the word numbers that the rows of `graph.words` stand for, `seconds` those that k2 has searched.
 
     Args:
         graph: state-level decoding graph, transition scores included.
@@ -84,20 +106,16 @@ class Searcher:
 
     def __init__(self, graph: Graph, num_words: int, options: DecodeOptions) -> None:
         self.options = options
-        self._num_pdfs = graph.max_label
-        self._graph = fsa.stack([fsa.fsa(graph)])
+        self.device, self.seconds = _device(options.device), 0.0
+        self._num_pdfs, self._arcs_per_state = graph.max_label, len(graph) / graph.num_states
+        self._graph = fsa.stack([fsa.fsa(graph)]).to(self.device)
         self._graph.graph_scores = self._graph.scores.clone()
-        self._sequences = [
-            [],
-            *([word] for word in range(1, num_words + 1)),
-            *map(list, graph.word_sequences),
-        ]
-        self._lengths = torch.tensor([float(len(sequence)) for sequence in self._sequences])
+        self.sequences = [[], *([word] for word in range(1, num_words + 1)), *map(list, graph.word_sequences)]
 
     def lattices(self, log_likelihoods: Sequence[torch.Tensor]) -> Any:
         """The lattices of utterances; an arc's score is the scaled acoustic score and the graph's.
 
-        An arc also tells its parts: `acoustic_scores` (not scaled), `graph_scores`, and `num_words`, how many it adds.
+        An arc also tells its parts: `acoustic_scores` (not scaled), `graph_scores`, and `words`, a row of `sequences`.
 
         Args:
             log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first.
@@ -115,50 +133,84 @@ class Searcher:
                 do="name the graph made for this model",
             )
         options = self.options
-        dense = fsa.dense([torch.mul(matrix, options.acoustic_scale) for matrix in log_likelihoods])
+        scaled = [_whole_frames(matrix.to(self.device)) * options.acoustic_scale for matrix in log_likelihoods]
+        dense = fsa.dense(scaled)
         beams = (options.search_beam, options.output_beam, options.min_active, options.max_active)
         lattices = fsa.k2().intersect_dense_pruned(self._graph, dense, *beams)
         lattices.acoustic_scores = (lattices.scores - lattices.graph_scores) / options.acoustic_scale
-        lattices.num_words = self._lengths[lattices.words.long()]
         return lattices
 
-    def best_words(self, lattices: Any, weights: Weights) -> list[list[int] | None]:
-        """The words of the best path of each lattice at other weights than the search's.
-
-        Args:
-            lattices: from `lattices`; left as they were.
-            weights: language-model weight, by which acoustic scores are divided, and the penalty of each word.
-
-        Returns:
-            Word numbers of each utterance, None where no path survived.
-        """
-        found = lattices.scores.clone()  # k2 hands out a view
-        lm_weight, penalty = weights
-        scores = torch.add(lattices.graph_scores, lattices.acoustic_scores, alpha=1 / lm_weight)
-        lattices.scores = scores.sub_(lattices.num_words, alpha=penalty)
-        paths = fsa.best_paths(lattices)
-        lattices.scores = found
-        return [
-            [word for entry in row for word in self._sequences[entry]] if len(row) else None
-            for row in fsa.path_rows(paths, "words", final=True)
-        ]
-
-    def decode(self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor]) -> Decoded:
+    def decode(
+        self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor], keep: Keep | None = None
+    ) -> Decoded:
         """Decodes utterances by batches of similar length.
 
         Args:
             lengths: frames of each utterance.
             log_likelihoods: utterance number -> `log p(x | pdf)` up to a constant of the frame, (T, num_pdfs).
+            keep: is handed the lattices of each batch.
         """
-        pairs = list(itertools.product(self.options.lm_weights, self.options.penalties))
-        words: dict[Weights, list[list[int] | None]] = {pair: [None] * len(lengths) for pair in pairs}
-        seconds = 0.0
-        for batch in batches_by_length(lengths, self.options.batch_frames):
+        pairs = self.options.pairs
+        words: dict[Weights, list[Words]] = {pair: [None] * len(lengths) for pair in pairs}
+        before = self.seconds
+        for batch, found in self.search(lengths, log_likelihoods):
+            lattices = Lattices.of(found)
+            for pair, rows in best_words(lattices, self.sequences, pairs).items():
+                for number, row in zip(batch, rows, strict=True):
+                    words[pair][number] = row
+            if keep:
+                keep(batch, lattices)
+        return Decoded(words, self.seconds - before)
+
+    def search(
+        self, lengths: Sequence[int], log_likelihoods: Callable[[int], torch.Tensor]
+    ) -> Iterator[tuple[list[int], Any]]:
+        """Searches utterances by batches of similar length that fit into memory; arguments as `decode`'s.
+
+        Yields:
+            Utterance numbers, longest first, and their lattices.
+
+        Raises:
+            Refusal: one utterance alone does not fit into memory.
+        """
+        options = self.options
+        available = memory.available() if self.device.type == "cpu" else torch.cuda.mem_get_info(self.device)[0]
+        estimate = SearchMemory(self._num_pdfs, options.max_active * self._arcs_per_state)
+        batches = Batches(lengths, options.batch_frames, limit_of(options.memory, available), estimate)
+        for batch in batches:
             matrices = [log_likelihoods(number) for number in batch]
             begin = time.perf_counter()
-            lattices = self.lattices(matrices)
-            seconds += time.perf_counter() - begin
-            for pair in pairs:
-                for number, found in zip(batch, self.best_words(lattices, pair), strict=True):
-                    words[pair][number] = found
-        return Decoded(words, seconds)
+            try:
+                lattices = self.lattices(matrices)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_short_of_memory(error):
+                    raise
+                fault = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                batches.halve(batch, fault)
+                continue
+            self.seconds += time.perf_counter() - begin
+            estimate.learn(lattices.num_arcs, sum(lengths[number] for number in batch))
+            yield batch, lattices
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, in torch's words or the standard library's."""
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("alloc", "out of memory"))
+
+
+def _device(wanted: str) -> torch.device:
+    device = compute_device(wanted)
+    if device.type == "cuda" and not fsa.k2().with_cuda:
+        if wanted == "auto":
+            return torch.device("cpu")
+        do = "take a k2 built for CUDA, or --set decode.device=cpu"
+        raise Refusal("k2 was built without CUDA", where=f"device {wanted}", do=do)
+    return device
+
+
+def _whole_frames(matrix: torch.Tensor) -> torch.Tensor:
+    """Frames with a NaN made NaN as a whole, which loses their utterance; in part they make k2 end the process."""
+    bad = matrix.isnan().any(dim=1)
+    return matrix.masked_fill(bad[:, None], torch.nan) if bad.any() else matrix

@@ -19,3 +19,9 @@ def extractor_type(name: str) -> Any:
         raise unknown_name("feature type", name, TYPES)
     module, _, cls = TYPES[name].partition(":")
     return getattr(importlib.import_module(module), cls)
+
+
+def extractor_of(record: dict[str, Any]) -> Any:
+    """The extractor that a model's or table's record `extractor` tells of."""
+    cls = extractor_type(record["type"].removeprefix("kdasr-"))
+    return cls(cls.config_type(**{name: value for name, value in record.items() if name != "type"}))

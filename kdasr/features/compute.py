@@ -35,7 +35,7 @@ def compute(
         out: the frame table, `(T, dim)` of the options' dtype, utterances in the cuts' order; `bad.txt`; and
             `lhotse/cuts.jsonl.gz`, the cuts with these features attached (see `kdasr.features.reader`).
         extractor: computes them.
-        cuts_folder: made by `kdasr corpus`.
+        cuts_folder: made by `kdasr corpus`, or a lhotse file of cuts.
         num_jobs: processes at most.
         overwrite: make again what other options or cuts made.
 
@@ -88,7 +88,7 @@ def compute_part(arguments: tuple[KaldiExtractor, Sequence[MonoCut], Path]) -> N
             bad[cut.id] = found
             continue
         frames.append(found)
-        speaker = cut.supervisions[0].speaker if cut.supervisions else cut.id
+        speaker = (cut.supervisions[0].speaker if cut.supervisions else None) or cut.id
         utterances.append([cut.id, speaker, len(found)])
     empty = np.empty((0, extractor.feature_dim(extractor.config.sampling_rate)), extractor.config.dtype)
     io.save_array(stem.with_suffix(".npy"), np.concatenate([empty, *frames]))

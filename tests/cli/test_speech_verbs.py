@@ -20,6 +20,7 @@ import numpy as np
 
 from kdasr import io
 from kdasr.cli import cli, main
+from kdasr.decode.hypotheses import read_hypotheses
 from tests import toy
 
 MONO = "mono.iterations=3 mono.realign=[1,2] mono.gaussians=30 mono.grow_until=2 mono.minimum_occupancy=3"
@@ -285,8 +286,8 @@ def test_features_made_with_other_settings_are_refused(folder, tmp_path, capsys,
 def test_a_folder_of_another_kind_is_told_and_nothing_is_begun(folder, tmp_path, capsys, verb, option, name, wanted):
     error = refused(capsys, *command(folder, verb, tmp_path / "out", **{option: folder / name}))
     made_by = {"mfcc": "features", "cuts": "corpus"}.get(name, name)
-    told = f"{folder / name}: a folder of another kind (expected one made by `kdasr {wanted}`, found one made by"
-    assert f"{told} `kdasr {made_by}`); correct the path" in error
+    assert f"{folder / name}: a folder of another kind (expected one made by `kdasr {wanted}`" in error
+    assert f", found one made by `kdasr {made_by}`); correct the path" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -340,6 +341,50 @@ def test_an_n_gram_without_a_word_of_the_lexicon_is_refused(folder, tmp_path, ca
     run("lm", tmp_path / "lm", "--arpa", toy.write_arpa(tmp_path / "x.arpa", text))
     error = refused(capsys, *command(folder, "graph", tmp_path / "out", lm=tmp_path / "lm"))
     assert "lm/lm.arpa: lexicon and n-gram have no word in common; use the same spelling and case in both" in error
+
+
+@pytest.fixture(scope="module")
+def kept(folder) -> Path:
+    """Decoded again with lattices and n-best lists."""
+    run(*command(folder, "decode", folder / "kept"), "--lattices", "--nbest", 3, settings=DECODE)
+    return folder / "kept"
+
+
+def test_lattices_and_lists_change_no_hypothesis(folder, kept):
+    assert (kept / "hypotheses.jsonl").read_bytes() == (folder / "decode" / "hypotheses.jsonl").read_bytes()
+    lists = [json.loads(line) for line in (kept / "nbest.jsonl").read_text().splitlines()]
+    weights = next(line for line in map(json.loads, (kept / "hypotheses.jsonl").read_text().splitlines()))
+    assert weights["lm_weight"] == 8 and len(lists) == 24
+    own = read_hypotheses(kept)[10, 0]  # the search's acoustic scale is 0.1
+    assert {line["id"]: line["nbest"][0]["text"] for line in lists} == own
+
+
+def test_lattices_read_at_the_weights_of_decoding_give_its_hypotheses(folder, kept, tmp_path):
+    run("rescore", tmp_path / "same", "--lattices", kept, "--nbest", 3, settings=DECODE)
+    for name in ("hypotheses.jsonl", "nbest.jsonl"):
+        assert (tmp_path / "same" / name).read_bytes() == (kept / name).read_bytes()
+    assert info(tmp_path / "same")["num_utterances"] == 24
+    scored = {"dev": tmp_path / "same", "test": tmp_path / "same"}
+    run(*command(folder, "score", tmp_path / "score", **scored), settings="score.bootstrap_samples=50")
+    scores = [(path / "wer.json").read_text() for path in (folder / "score", tmp_path / "score")]
+    assert scores[0] == scores[1]
+
+
+def test_lattices_read_at_another_weight_are_a_search_s_own(folder, kept, tmp_path, capsys):
+    other = "decode.lm_weights=[9.5] decode.penalties=[-1] decode.search_beam=30"
+    run("rescore", tmp_path / "read", "--lattices", kept, settings=other)
+    run(*command(folder, "decode", tmp_path / "searched"), settings=other)
+    texts = [(tmp_path / name / "hypotheses.jsonl").read_text() for name in ("read", "searched")]
+    assert texts[0] == texts[1] and not (tmp_path / "read" / "nbest.jsonl").exists()
+    capsys.readouterr()
+    run("rescore", tmp_path / "read", "--lattices", kept, settings=other)
+    assert "read: up to date" in capsys.readouterr().err
+
+
+def test_a_folder_without_lattices_is_not_rescored(folder, tmp_path, capsys):
+    error = refused(capsys, "rescore", tmp_path / "out", "--lattices", folder / "decode")
+    assert "decode: no lattices were kept; decode again with --lattices into another folder" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_decoding_wants_one_kind_of_model(folder, tmp_path, capsys):

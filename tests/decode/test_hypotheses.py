@@ -1,6 +1,7 @@
 """Hypotheses on disk, and utterances without a path."""
 
 import json
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -24,7 +25,9 @@ class Found:
     def __init__(self, words: dict, max_bad: float = 0.5) -> None:
         self.words, self.options = words, DecodeOptions(max_bad=max_bad)
 
-    def decode(self, lengths, log_likelihoods) -> Decoded:
+        self.sequences: list[list[int]] = [[]]
+
+    def decode(self, lengths, log_likelihoods, keep) -> Decoded:
         assert [len(log_likelihoods(number)) for number in range(len(lengths))] == lengths == [100, 50]
         return Decoded(self.words, 0.3)
 
@@ -52,6 +55,13 @@ def test_hypotheses_read_back_at_every_weight(tmp_path, table, capsys):
     assert read_hypotheses(out) == {(7.0, 0.0): {"a1": "A TO", "a2": ""}, (8.0, 0.5): {"a1": "AB", "a2": "B"}}
     assert info["num_utterances"] == 2 and info["audio_seconds"] == 1.5 and info["search_rtf"] == pytest.approx(0.2)
     assert "2 utterances decoded, search at 0.2000 x real time" in capsys.readouterr().err
+
+
+def test_utterances_are_sorted(tmp_path, table):
+    table.utterances.reverse()
+    table.utterances[:] = [replace(table.utterances[0], num_frames=100), replace(table.utterances[1], num_frames=50)]
+    out, _ = decode(tmp_path, table, {(7.0, 0.0): [[1], [2]]})
+    assert list(read_hypotheses(out)[7.0, 0.0]) == ["a1", "a2"]
 
 
 def test_an_utterance_without_a_path_is_named_and_its_hypothesis_empty(tmp_path, table, capsys):

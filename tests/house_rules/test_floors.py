@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUND = {"config", "io", "lock", "log", "refusal", "jobs", "processor"}
+GROUND = {"config", "io", "lock", "log", "refusal", "jobs", "memory", "processor"}
 CORE = [GROUND, {"data", "models"}, {"train"}, {"distill"}, {"specialists"}]
 SPEECH = [{"fsa"}, {"corpora", "lang"}, {"features"}, {"align"}, {"decode"}]
 TOP = [{"report"}, {"cli"}]

@@ -8,6 +8,8 @@ import torch
 
 pytest.importorskip("k2")
 
+from kdasr.decode.lattice import ARRAYS, Lattices
+from kdasr.decode.paths import best_words
 from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.fsa import FINAL, phone_graph
 from tests import toy
@@ -25,13 +27,17 @@ def searcher():
     return Searcher(graph, 4, DecodeOptions(search_beam=1e3, output_beam=1e2))
 
 
-def test_the_order_in_which_weights_are_read_is_no_matter(searcher):
-    frames = [toy.random_frames(length, 4, length, 20) for length in (12, 9, 5)]
-    alone = {weights: searcher.best_words(searcher.lattices(frames), weights) for weights in WEIGHTS}
-    assert len({str(found) for found in alone.values()}) == len(WEIGHTS)
-    lattices = searcher.lattices(frames)
+def test_reading_lattices_leaves_k2_s_scores_as_they_were(searcher):
+    lattices = searcher.lattices([toy.random_frames(length, 4, length, 20) for length in (12, 9, 5)])
     before = lattices.scores.clone()
-    for order in itertools.permutations(WEIGHTS):
-        for weights in order:
-            assert searcher.best_words(lattices, weights) == alone[weights]
+    arrays = [Lattices.of(lattices) for _ in range(2)]
     assert torch.equal(lattices.scores, before)
+    assert all(np.array_equal(*(getattr(one, name) for one in arrays)) for name in ARRAYS)
+
+
+def test_the_order_in_which_weights_are_read_is_no_matter(searcher):
+    lattices = Lattices.of(searcher.lattices([toy.random_frames(length, 4, length, 20) for length in (12, 9, 5)]))
+    alone = {weights: best_words(lattices, searcher.sequences, [weights])[weights] for weights in WEIGHTS}
+    assert len({str(found) for found in alone.values()}) == len(WEIGHTS)
+    for order in itertools.permutations(WEIGHTS):
+        assert best_words(lattices, searcher.sequences, order) == alone

@@ -46,5 +46,5 @@ def test_a_packed_call_is_of_the_moment_and_without_shared_memory():
     tensor = torch.arange(5.0)
     packed = pickle.dumps((torch.clone, (tensor,)))
     tensor.zero_()
-    assert pickle.loads(jobs._call_packed(packed)).tolist() == [0, 1, 2, 3, 4]
+    assert pickle.loads(jobs._call_packed(packed)[0]).tolist() == [0, 1, 2, 3, 4]
     assert not tensor.is_shared()
