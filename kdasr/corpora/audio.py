@@ -1,4 +1,4 @@
-"""Reading recordings: .flac and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
+"""Reading recordings: .flac, .opus and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 FULL_SCALE = 32767 / 32768  # of 16 bits; samples are -1..1
-LHOTSE_READS = (".flac", ".wav")  # others are rewritten as FLAC
+LHOTSE_READS = (".flac", ".opus", ".wav")  # others are rewritten as FLAC
 SUFFIXES = (*LHOTSE_READS, ".sph", ".raw")
 
 
@@ -44,6 +44,8 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
         raise UnreadableAudio(f"the audio cannot be read: {error}") from None
     if samples.shape[1] < promised:
         raise UnreadableAudio(f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}")
+    if path.suffix == ".opus" and not _ends(path):
+        raise UnreadableAudio("the audio is truncated: its last page is missing")
     return samples, rate
 
 
@@ -73,3 +75,10 @@ def _promised(path: Path) -> int:
     frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
     size = struct.unpack_from("<I", head, begin + 4)[0]
     return size // frame_bytes if frame_bytes and size != 0xFFFFFFFF else 0
+
+
+def _ends(path: Path) -> bool:
+    """Whether the last page of an Ogg file is marked as such; libsndfile takes a file cut short for a short one."""
+    data = path.read_bytes()
+    place = data.rfind(b"OggS") + 5  # capture pattern, version, flags: 4 is the end of the stream (RFC 3533, section 6)
+    return 5 <= place < len(data) and bool(data[place] & 4)
