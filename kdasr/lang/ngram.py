@@ -92,8 +92,14 @@ def train_ngram(
 def _unigram(counts: Mapping[str, int], num_sentences: int) -> str:
     total = sum(counts.values()) + num_sentences
     ends = [*sorted(counts.items()), ("</s>", num_sentences)]
-    rows = [f"{math.log10(count / total):.7f}\t{word}\n" for word, count in ends]
-    return "".join([f"\\data\\\nngram 1={len(rows) + 1}\n\n\\1-grams:\n-99\t<s>\n", *rows, "\n\\end\\\n"])
+    return _arpa({1: ["-99\t<s>", *(f"{math.log10(count / total):.7f}\t{word}" for word, count in ends)]})
+
+
+def _arpa(sections: Mapping[int, Sequence[str]]) -> str:
+    """The text of an ARPA file, from the lines of its n-grams by order."""
+    sizes = "".join(f"ngram {order}={len(lines)}\n" for order, lines in sections.items())
+    rows = "".join(f"\\{order}-grams:\n" + "\n".join(lines) + "\n\n" for order, lines in sections.items())
+    return f"\\data\\\n{sizes}\n{rows}\\end\\\n"
 
 
 def _estimate(lines: Iterable[str], out: str | Path, options: LmOptions) -> str:
@@ -101,8 +107,8 @@ def _estimate(lines: Iterable[str], out: str | Path, options: LmOptions) -> str:
     with tempfile.TemporaryDirectory() as folder:
         text, arpa, pruned = (Path(folder) / name for name in ("text", "arpa", "pruned"))
         text.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        order = str(options.order)
-        _kaldingram(out, "lower --set lm.order", "train", "--ngram-order", order, "--text", text, "--lm", arpa)
+        sizes = ("--ngram-order", str(options.order))
+        _kaldingram(out, "lower --set lm.order", "train", *sizes, "--text", text, "--lm", arpa)
         full = _with_full_histories(arpa.read_text(encoding="utf-8"))
         if not options.prune:
             return full
@@ -110,7 +116,11 @@ def _estimate(lines: Iterable[str], out: str | Path, options: LmOptions) -> str:
         threshold = f"{options.prune:g}"
         files = ("--lm", arpa, "--write-lm", pruned)
         _kaldingram(out, "keep all: --set lm.prune=0", "prune", "--threshold", threshold, *files)
-        return pruned.read_text(encoding="utf-8").lstrip()
+        lines = pruned.read_text(encoding="utf-8").splitlines()
+    sections: dict[int, list[str]] = {}
+    for number, order, *_ in _ngrams(lines):
+        sections.setdefault(order, []).append(lines[number])
+    return _arpa(sections)  # kaldingram leaves the old size of an order that it pruned whole
 
 
 def _kaldingram(out: str | Path, way_out: str, *arguments: str | Path) -> None:
@@ -202,14 +212,11 @@ def _without_unknown(text: str) -> str:
 
     sections: dict[int, list[str]] = {}
     for _, order, value, words, weight in _ngrams(lines):
-        section = sections.setdefault(order, [])
         if UNKNOWN in words.split(" "):
             continue
         line = f"{float(value) - known_after(words.rpartition(' ')[0]):.7f}\t{words}"
         if weight:
             changed = float(weight) + known_after(words.partition(" ")[2]) - known_after(words)
             line += f"\t{changed:.7f}"
-        section.append(line)
-    sizes = "".join(f"ngram {order}={len(section)}\n" for order, section in sections.items())
-    rows = "".join(f"\\{order}-grams:\n" + "\n".join(section) + "\n\n" for order, section in sections.items())
-    return f"\\data\\\n{sizes}\n{rows}\\end\\\n"
+        sections.setdefault(order, []).append(line)
+    return _arpa(sections)

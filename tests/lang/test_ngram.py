@@ -48,7 +48,7 @@ def trained(tmp_path: Path, texts: list[str], known: set[str] | None = None, **o
 def expect_sums_of_1(ngrams: Ngrams, words: tuple[str, ...]) -> int:
     """Every history that the n-gram knows, and those of one word that it may not know; how many there were."""
     order = max(map(len, ngrams))
-    contexts = [(), *((word,) for word in ("<s>", *words))] if order > 1 else [()]
+    contexts: list[tuple[str, ...]] = [(), *((word,) for word in ("<s>", *words))] if order > 1 else [()]
     if order > 2:
         contexts += [history for history in itertools.product(("<s>", *words), words) if history in ngrams]
     for history in contexts:
@@ -127,6 +127,19 @@ def test_pruning_costs_little_perplexity_and_more_of_it_more(tmp_path):
     sizes, perplexities = [len(ngrams) for ngrams in found], [perplexity(ngrams) for ngrams in found]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
     assert perplexities == sorted(perplexities) and perplexities[1] < 1.05 * perplexities[0]
+
+
+def test_an_order_that_is_pruned_whole_is_gone(tmp_path):
+    """kaldingram left its old size in the file, which no reader took."""
+    pytest.importorskip("kaldingram")
+    assert {len(ngram) for ngram in trained(tmp_path, rich_sentences(), order=2, prune=0.9)} == {1}
+
+
+def test_a_history_that_every_word_follows_cannot_be_pruned(tmp_path):
+    pytest.importorskip("kaldingram")
+    told = "kaldingram failed .found ValueError: math domain error.; .* or keep all: --set lm.prune=0"
+    with pytest.raises(Refusal, match=told):
+        train_ngram(sentences(), tmp_path / "lm.arpa", LmOptions(order=2, prune=1e-7))
 
 
 def test_the_most_frequent_words_of_equally_frequent_ones_the_first_in_the_alphabet():
