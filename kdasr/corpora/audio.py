@@ -45,7 +45,7 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
     if samples.shape[1] < promised:
         raise UnreadableAudio(f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}")
     if path.suffix == ".opus" and not _ends(path):
-        raise UnreadableAudio("the audio is truncated: its last page is missing")
+        raise UnreadableAudio("the audio is truncated: its end is missing")
     return samples, rate
 
 
@@ -78,7 +78,12 @@ def _promised(path: Path) -> int:
 
 
 def _ends(path: Path) -> bool:
-    """Whether the last page of an Ogg file is marked as such; libsndfile takes a file cut short for a short one."""
+    """Whether an Ogg file has its last page, whole; libsndfile takes a file that was cut short for a shorter one.
+
+    A page (RFC 3533, section 6) has 27 bytes of header: at 5 the flags (4: end of the stream), at 26 the number of its
+    segments, whose sizes follow, a byte each, and then they themselves.
+    """
     data = path.read_bytes()
-    place = data.rfind(b"OggS") + 5  # capture pattern, version, flags: 4 is the end of the stream (RFC 3533, section 6)
-    return 5 <= place < len(data) and bool(data[place] & 4)
+    page = data[max(0, data.rfind(b"OggS")) :]
+    sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return bool(sizes) and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(sizes)

@@ -20,7 +20,8 @@ from kdasr.refusal import Refusal
 FULL, MINI = "librispeech", "mini_librispeech"  # names of their folders
 OPENSLR = {FULL: 12, MINI: 31}  # numbers of their public homes
 SPEAKERS = "SPEAKERS.TXT"
-NAMED_SETS = ("train", "dev", "test", "dev_other", "test_other")
+NAMED_SETS = ("train", "dev", "test", "dev_other", "test_other")  # each has its subsets
+SHORT = "train_short"
 STAND_IN = {"dev-clean-2": "dev-2spk"}  # two speakers of train-clean-100, where a folder has these alone
 
 
@@ -60,12 +61,14 @@ SUBSETS = {
 
 @dataclass(frozen=True)
 class LibrispeechOptions:
-    """Options of LibriSpeech: the subsets that each set is made of. Sets without subsets are not made.
+    """Options of LibriSpeech: the subsets that each set is made of; a set without any is not made.
 
     Attributes:
         train: for training.
         dev: for development; with none, `dev_speakers` whole speakers of `train` are taken from it.
         dev_speakers: see there.
+        short: utterances of `train`, those with the fewest letters, that are a set of their own for the monophones
+            (Kaldi takes the 500 shortest of Mini LibriSpeech, 2,000 of LibriSpeech).
         test: for the test.
         dev_other: a second development set.
         test_other: a second test set.
@@ -76,6 +79,7 @@ class LibrispeechOptions:
     train: tuple[str, ...] = ("train-clean-5",)
     dev: tuple[str, ...] = ()
     dev_speakers: int = 3
+    short: int = 500
     test: tuple[str, ...] = ("dev-clean-2",)
     dev_other: tuple[str, ...] = ()
     test_other: tuple[str, ...] = ()
@@ -88,6 +92,8 @@ class LibrispeechOptions:
                 raise ValueError(f"unknown subset {name!r}, known: {', '.join(SUBSETS)}")
         if not self.train or not self.test or (not self.dev and self.dev_speakers < 1):
             raise ValueError("train, test, and dev or dev_speakers must name something")
+        if self.short < 1:
+            raise ValueError(f"short must be at least 1, found {self.short}")
 
     def subsets(self) -> list[str]:
         """All subsets, each once."""
@@ -104,7 +110,7 @@ def prepare(
     if speakers.exists() and not options.dev:
         prints[SPEAKERS] = io.file_hash(speakers)
     made = io.Made("corpus librispeech", validate.shaping(options), prints)
-    sets = [name for name in NAMED_SETS if getattr(options, name) or name == "dev"]
+    sets = [SHORT, *(name for name in NAMED_SETS if getattr(options, name) or name == "dev")]
     rules = validate.Rules(16000, options.max_clipped, out / "audio")
     manifests.write(
         out, made, sets, lambda: find(folders, options, speakers), rules, options.max_bad, num_jobs, overwrite
@@ -165,7 +171,8 @@ def find(folders: Mapping[str, Path], options: LibrispeechOptions, speakers: Pat
         sets["dev"] = [found for found in sets["train"] if found.speaker in dev]
         sets["train"] = [found for found in sets["train"] if found.speaker not in dev]
     _expect_apart(sets)
-    return sets
+    by_length = sorted(sets["train"], key=lambda found: (len(found.text or ""), found.id))
+    return {**sets, SHORT: by_length[: options.short]}
 
 
 def find_subset(folder: Path) -> list[Found]:
