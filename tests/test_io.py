@@ -206,6 +206,11 @@ def test_a_damaged_gzip_file_is_refused(tmp_path, damage):
 def test_text_comes_back_or_is_refused(tmp_path):
     io.write_text(tmp_path / "a", "Zürich\n")
     assert io.read_text(tmp_path / "a") == "Zürich\n"
+    (tmp_path / "a.gz").write_bytes(gzip.compress("Zürich\n".encode()))
+    assert io.read_text(tmp_path / "a.gz") == "Zürich\n"
+    (tmp_path / "a.gz").write_bytes(gzip.compress("Zürich\n".encode())[:-4])
+    with pytest.raises(Refusal, match="a.gz: damaged gzip file .found .*; fetch or make it again"):
+        io.read_text(tmp_path / "a.gz")
     (tmp_path / "a").write_bytes("Zürich".encode("latin-1"))
     told = "a: the list is not a text file .expected UTF-8, found .*byte 0xfc in position 1.*; unpack it or convert it"
     with pytest.raises(Refusal, match=told):

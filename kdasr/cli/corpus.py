@@ -23,6 +23,9 @@ from kdasr.cli import options
 def command(
     name: str, out: Path, corpus: Path | None, num_jobs: int, settings: options.Settings, overwrite: bool
 ) -> None:
-    """Write OUT/<set> of the corpus NAME: digits, an4 or yesno (cuts, and OUT/lexicon), or mnist (images)."""
+    """Write OUT/<set> of the corpus NAME: cuts of digits, an4, yesno or librispeech, images of mnist.
+
+    A corpus with a lexicon of its own (not librispeech) has it in OUT/lexicon.
+    """
     corpora.module(name)
     corpora.prepare(name, out, settings.section(name), corpus, num_jobs, overwrite)

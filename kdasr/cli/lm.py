@@ -1,4 +1,4 @@
-"""`kdasr lm OUT`: an n-gram, trained on transcripts or given."""
+"""`kdasr lm OUT`: an n-gram, trained on transcripts or a text, or given."""
 
 from __future__ import annotations
 
@@ -14,21 +14,43 @@ from kdasr.refusal import Refusal
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--cuts", metavar="DIR", help="Cuts on whose transcripts an n-gram is trained.")
-@click.option("--arpa", metavar="FILE", help="A given n-gram instead.")
-def command(out: Path, cuts: str | None, arpa: str | None, settings: options.Settings, overwrite: bool) -> None:
+@click.option("--text", metavar="FILE", help="A text instead, a sentence a line; .gz is unpacked.")
+@click.option("--arpa", metavar="FILE", help="A given n-gram instead; .gz is unpacked.")
+@click.option("--lang", metavar="DIR", help="Made by `kdasr lang`; a trained n-gram has its words alone.")
+def command(
+    out: Path,
+    cuts: str | None,
+    text: str | None,
+    arpa: str | None,
+    lang: str | None,
+    settings: options.Settings,
+    overwrite: bool,
+) -> None:
     """Write OUT/lm.arpa; section `lm` of the settings."""
-    from kdasr import io
-    from kdasr.lang.lm import ARPA, read_arpa, train_ngram
+    from kdasr import io, log
+    from kdasr.lang.language import read_language
+    from kdasr.lang.lm import ARPA, read_arpa
+    from kdasr.lang.ngram import read_sentences, train_ngram
 
-    if (cuts is None) == (arpa is None):
-        raise Refusal("one source of the n-gram is wanted", where="kdasr lm", expected="--cuts DIR or --arpa FILE")
+    if [cuts, text, arpa].count(None) != 2:
+        expected = "--cuts DIR, --text FILE or --arpa FILE"
+        raise Refusal("one source of the n-gram is wanted", where="kdasr lm", expected=expected)
     if arpa is not None:
-        text = read_arpa(arpa)
+        if lang is not None:
+            raise Refusal("a given n-gram is taken as it is", where=f"--arpa {arpa}", do="leave --lang out")
+        content = read_arpa(arpa)
         if io.begin(out, io.Made("lm", {}, {"arpa": io.fingerprint(arpa)}), overwrite):
-            io.write_text(out / ARPA, text)
+            io.write_text(out / ARPA, content)
             io.finish(out)
-    elif cuts is not None:
-        lm = settings.section("lm")
-        if io.begin(out, io.Made("lm", lm, {"cuts": options.fingerprint(cuts, "corpus")}), overwrite):
-            train_ngram(list(options.transcripts(cuts).values()), out / ARPA, lm.order)
-            io.finish(out)
+        return
+    lm = settings.section("lm")
+    source = {"cuts": options.fingerprint(cuts, "corpus")} if cuts else {"text": io.fingerprint(text or "")}
+    inputs = source | ({"lang": options.fingerprint(lang, "lang")} if lang else {})
+    known = read_language(lang).lexicon.pronunciations if lang else None
+    if not io.begin(out, io.Made("lm", lm, inputs), overwrite):
+        return
+    sentences = list(options.transcripts(cuts).values()) if cuts else read_sentences(text or "")
+    facts = train_ngram(sentences, out / ARPA, lm, known)
+    io.finish(out, **facts)
+    sizes = ", ".join(f"{size} {order}-grams" for order, size in enumerate(facts["num_ngrams"], start=1))
+    log.event(f"{out}: {sizes}; {facts['outside']:.2%} of the text's words are outside the vocabulary")

@@ -11,6 +11,7 @@ from kdasr.refusal import unknown_name
 CORPORA = {  # name: what it is
     "digits": "Connected digits spoken by eSpeak NG in noise; needs no data.",
     "an4": "CMU AN4: spelled words, names and numbers of 84 speakers.",
+    "librispeech": "LibriSpeech and Mini LibriSpeech: read English books.",
     "mnist": "MNIST: images of handwritten digits (no speech).",
     "yesno": "60 recordings of one speaker who says YES or NO eight times.",
 }
@@ -21,7 +22,7 @@ def prepare(name: str, out: Path, options: Any, corpus: Path | None, num_jobs: i
 
     Args:
         name: one of `CORPORA`; `kdasr/corpora/<name>.py` does the work.
-        out: each set becomes the folder `out/<set>` with `cuts.jsonl.gz`; the lexicon lies in `out/lexicon`.
+        out: each set becomes the folder `out/<set>` with `cuts.jsonl.gz`; a corpus's own lexicon lies in `out/lexicon`.
         options: the options dataclass of that module.
         corpus: where the corpus lies; None looks in the usual places (`locate.py`).
         num_jobs: processes at most.

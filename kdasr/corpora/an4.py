@@ -5,15 +5,13 @@ No checksum of the public archive is vouched for: what was unpacked is validated
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdasr import io
-from kdasr.corpora import audio, locate, manifests, validate
+from kdasr.corpora import audio, held_out, locate, manifests, validate
 from kdasr.corpora.validate import Found
 from kdasr.refusal import Refusal
 
@@ -75,27 +73,13 @@ def find(root: Path, dev_speakers: int) -> dict[str, list[Found]]:
 
 
 def choose_dev(speakers: Iterable[str], count: int) -> list[str]:
-    """The development speakers, by a rule that needs no list.
+    """The development speakers, by the rule of `held_out.choose`.
 
-    A name begins with f (female) or m (male); a digit at its end tells namesakes apart, who may be one
-    person. Each sex gives its share of `count`: its names without digits are sorted by their SHA-256, and the
-    first are taken, all namesakes together, as long as they fit.
+    A name begins with f (female) or m (male); a digit at its end tells namesakes apart, who may be one person.
     """
-    names = sorted(speakers)
-    women = [name for name in names if name.startswith("f")]
-    men = [name for name in names if not name.startswith("f")]
-    share = round(count * len(women) / max(1, len(names)))
-    return sorted(_first_by_hash(women, share) + _first_by_hash(men, count - share))
-
-
-def _first_by_hash(speakers: Sequence[str], count: int) -> list[str]:
-    namesakes = defaultdict(list)
-    for speaker in speakers:
-        namesakes[re.sub(r"\d+$", "", speaker)].append(speaker)
-    taken: list[str] = []
-    for name in sorted(namesakes, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        taken += namesakes[name] if len(taken) + len(namesakes[name]) <= count else []
-    return taken
+    names = set(speakers)
+    women = {name for name in names if name.startswith("f")}
+    return held_out.choose(women, names - women, count, lambda name: re.sub(r"\d+$", "", name))
 
 
 def language(root: Path) -> dict[str, str]:

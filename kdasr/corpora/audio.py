@@ -1,4 +1,4 @@
-"""Reading recordings: .flac and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
+"""Reading recordings: .flac, .opus and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 FULL_SCALE = 32767 / 32768  # of 16 bits; samples are -1..1
-LHOTSE_READS = (".flac", ".wav")  # others are rewritten as FLAC
+LHOTSE_READS = (".flac", ".opus", ".wav")  # others are rewritten as FLAC
 SUFFIXES = (*LHOTSE_READS, ".sph", ".raw")
 
 
@@ -44,6 +44,8 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
         raise UnreadableAudio(f"the audio cannot be read: {error}") from None
     if samples.shape[1] < promised:
         raise UnreadableAudio(f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}")
+    if path.suffix == ".opus" and not _ends(path):
+        raise UnreadableAudio("the audio is truncated: its end is missing")
     return samples, rate
 
 
@@ -73,3 +75,15 @@ def _promised(path: Path) -> int:
     frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
     size = struct.unpack_from("<I", head, begin + 4)[0]
     return size // frame_bytes if frame_bytes and size != 0xFFFFFFFF else 0
+
+
+def _ends(path: Path) -> bool:
+    """Whether an Ogg file has its last page, whole; libsndfile takes a file that was cut short for a shorter one.
+
+    A page (RFC 3533, section 6) has 27 bytes of header: at 5 the flags (4: end of the stream), at 26 the number of its
+    segments, whose sizes follow, a byte each, and then they themselves.
+    """
+    data = path.read_bytes()
+    page = data[max(0, data.rfind(b"OggS")) :]
+    sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return bool(sizes) and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(sizes)

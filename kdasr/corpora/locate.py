@@ -35,7 +35,9 @@ class Home:
     sha256: tuple[str, ...] = ()
 
 
-def locate(name: str, corpus: Path | None, holds: Callable[[Path], bool], home: Home, into: Path) -> Path:
+def locate(
+    name: str, corpus: Path | None, holds: Callable[[Path], bool], home: Home, into: Path, title: str = ""
+) -> Path:
     """Finds a corpus, or downloads it.
 
     Args:
@@ -44,6 +46,7 @@ def locate(name: str, corpus: Path | None, holds: Callable[[Path], bool], home: 
         holds: whether a folder is this corpus.
         home: its public archive.
         into: where a download is unpacked.
+        title: what messages call it, where it is only a part of a corpus.
 
     Returns:
         The folder for which `holds` is true: one of those named above, or its subfolder `name`.
@@ -51,13 +54,11 @@ def locate(name: str, corpus: Path | None, holds: Callable[[Path], bool], home: 
     Raises:
         Refusal: `corpus` is not this corpus, or none of the four places has it (the line names all four).
     """
+    title = title or f"corpus {name}"
+    if found := look(name, corpus, holds):
+        return found
     if corpus is not None:
-        return _inside(corpus, name, holds) or _refuse_named(corpus, name)
-    environment = os.environ.get(DATA)
-    places = [Path(environment) / name] if environment else []
-    for place in [*places, BESIDE / name]:
-        if found := _inside(place, name, holds):
-            return found
+        raise _not_named(corpus, title)
     try:
         _download(name, home, into)
         if found := _inside(into, name, holds):
@@ -65,18 +66,27 @@ def locate(name: str, corpus: Path | None, holds: Callable[[Path], bool], home: 
         reason = "the archive is not this corpus"
     except (OSError, EOFError, zlib.error, http.client.HTTPException, tarfile.TarError) as error:
         reason = str(getattr(error, "reason", error))
-    variable = f"${DATA} ({places[0] if places else 'not set'})"
+    environment = os.environ.get(DATA)
+    variable = f"${DATA} ({Path(environment) / name if environment else 'not set'})"
     tried = f"--corpus (not given), {variable}, {BESIDE / name}, {home.url} ({reason})"
     raise Refusal(
-        f"corpus {name} is in none of its four places: {tried}",
+        f"{title} is in none of its four places: {tried}",
         do=f"unpack {home.url} and name its folder: --corpus DIR",
     )
 
 
-def _refuse_named(corpus: Path, name: str) -> Path:
+def look(name: str, corpus: Path | None, holds: Callable[[Path], bool]) -> Path | None:
+    """The folder of a corpus among the places on this machine (see `locate`), or None."""
+    environment = os.environ.get(DATA)
+    usual = [*([Path(environment) / name] if environment else []), BESIDE / name]
+    places = usual if corpus is None else [corpus]
+    return next((found for place in places if (found := _inside(place, name, holds))), None)
+
+
+def _not_named(corpus: Path, title: str) -> Refusal:
     found = "other files" if corpus.is_dir() else "no such folder"
-    raise Refusal(
-        f"not the corpus {name}",
+    return Refusal(
+        f"not the {title}",
         where=f"--corpus {corpus}",
         found=found,
         do="correct the path, or leave --corpus out to have it looked for",

