@@ -91,9 +91,7 @@ def read_model(folder: str | Path) -> GmmModel:
     matrix = tensors.pop(PROJECTION, None)
     _expect_tensors(tensors, {*GMM, TRANSITIONS}, path)
     transitions = tensors.pop(TRANSITIONS)
-    topology = read_topology(Path(folder) / TOPOLOGY)
-    tied = (Path(folder) / TREE).exists()  # not in the folders of monophones older than trees
-    tree = read_tree(Path(folder) / TREE, topology) if tied else Tree.monophone(topology)
+    tree = read_model_tree(folder)
     gmm = Gmm(**tensors)
     io.expect_same(
         "number of states and transitions",
@@ -125,6 +123,18 @@ def _expect_tensors(tensors: Mapping[str, torch.Tensor], expected: set[str], pat
             found=", ".join(sorted(tensors)[:5]) or "none",
             do=f"name a folder made by kdasr {' or kdasr '.join(VERBS)}",
         )
+
+
+def read_model_tree(folder: str | Path) -> Tree:
+    """The tree of a finished model folder; monophones' where there is none, as in folders older than trees.
+
+    Raises:
+        Refusal: the folder is unfinished, or topology or tree are absent or damaged.
+    """
+    io.read_info(folder)
+    topology = read_topology(Path(folder) / TOPOLOGY)
+    tied = (Path(folder) / TREE).exists()
+    return read_tree(Path(folder) / TREE, topology) if tied else Tree.monophone(topology)
 
 
 def expect_topology(folder: str | Path, fingerprint: str) -> None:

@@ -18,6 +18,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "lm": "Train an n-gram on transcripts, or take an ARPA file.",
     "mono": "Train monophone GMMs from a flat start.",
     "align": "Align cuts with a trained GMM: one transition id for each frame.",
+    "tree": "Show how a model ties the states of phones in context.",
     "graph": "Build a decoding graph from lexicon, n-gram and topology.",
     "train": "Train DNNs on hard labels, one for each seed.",
     "soft-targets": "Write an ensemble's soft targets for each frame or image.",

@@ -24,6 +24,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "lm": "kdasr.lang.lm:LmOptions",
     "mono": "kdasr.align.monophone:MonophoneOptions",
     "align": "kdasr.align.aligner:AlignOptions",
+    "tree": "kdasr.lang.tying:TreeOptions",
     "graph": "kdasr.lang.decoding:GraphOptions",
     "mnist": "kdasr.corpora.mnist:MnistOptions",
     "frames": "kdasr.data.frames:FrameOptions",

@@ -89,6 +89,11 @@ class Topology:
         """Hash of the topology; alignments, models and graphs that belong together carry the same."""
         return hashlib.sha256(json.dumps(io.plain(self)).encode()).hexdigest()[:16]
 
+    @cached_property
+    def silence_numbers(self) -> tuple[int, ...]:
+        """Numbers of the silence phones."""
+        return tuple(self.phones.index(phone) + 1 for phone in self.silence_phones)
+
     def num_states(self, phone: int) -> int:
         """Emitting states of phone number `phone`."""
         return len(self.states[phone - 1])

@@ -81,12 +81,8 @@ class Tree:
         """Each state of each phone has a pdf of its own."""
         roots, pdf = [], 0
         for phone in range(1, len(topology.phones) + 1):
-            last = pdf + topology.num_states(phone) - 1
-            node: Node = Leaf(last)
-            for state in reversed(range(topology.num_states(phone) - 1)):
-                node = Split(STATE, frozenset([state]), Leaf(pdf + state), node)
-            roots.append((frozenset([phone]), node))
-            pdf = last + 1
+            roots.append((frozenset([phone]), untied(topology.num_states(phone), pdf)))
+            pdf += topology.num_states(phone)
         return cls(topology, 1, tuple(roots))
 
     @property
@@ -160,8 +156,7 @@ class Tree:
 
     def silence_pdfs(self) -> list[int]:
         """The pdfs of silence phones."""
-        phones = self.topology.phones
-        silent = np.isin(self.table.phone, [phones.index(phone) + 1 for phone in self.topology.silence_phones])
+        silent = np.isin(self.table.phone, self.topology.silence_numbers)
         return [int(pdf) for pdf in np.unique(self.table.pdf[silent])]
 
     def record(self) -> dict[str, Any]:
@@ -184,6 +179,14 @@ class Tree:
     def write(self, path: str | Path) -> None:
         """Writes the tree as JSON."""
         io.write_json(path, self.record())
+
+
+def untied(num_states: int, pdf: int) -> Node:
+    """A root that gives each state of a phone its own pdf, from the number `pdf` on."""
+    node: Node = Leaf(pdf + num_states - 1)
+    for state in reversed(range(num_states - 1)):
+        node = Split(STATE, frozenset([state]), Leaf(pdf + state), node)
+    return node
 
 
 def leaves(node: Node, answers: dict[str, int] | None = None) -> Iterator[Leaf]:

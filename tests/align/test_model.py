@@ -15,6 +15,7 @@ from kdasr.align.model import (
     expect_topology,
     gmm_frames,
     read_model,
+    read_model_tree,
     scaled_transitions,
     transition_estimate,
 )
@@ -47,6 +48,11 @@ def test_a_model_reads_back(folder):
     again = read_model(folder)
     assert again.topology == TOPOLOGY and torch.equal(again.transition_log_probs, LOG_PROBS)
     assert again.gmm.num_pdfs == TABLE.num_pdfs and again.gmm.mean.shape == (TABLE.num_pdfs, 6)
+
+
+def test_a_monophone_older_than_trees_has_the_tree_of_its_topology(folder):
+    (folder / "tree.json").unlink()
+    assert read_model(folder).tree == read_model_tree(folder) == TREE
 
 
 def test_a_damaged_model_is_refused(folder):
