@@ -157,8 +157,10 @@ def estimate(count: torch.Tensor, linear: torch.Tensor, quadratic: torch.Tensor)
     inverse = torch.linalg.inv(quadratic)
     alone = torch.einsum("nij,nijk->nik", linear, inverse)  # k G^-1
     result = torch.eye(dim, dim + 1).double().repeat(num, 1, 1)
-    last = objective(result, count, linear, quadratic)
+    now = objective(result, count, linear, quadratic)
+    done = torch.zeros(num, dtype=torch.bool)  # a speaker's transform is the same, whoever stands beside him
     for _ in range(SWEEPS):
+        before = result.clone()
         inverse_a = torch.linalg.inv(result[:, :, :dim])
         for row in range(dim):
             cofactors = inverse_a[:, :, row]  # but for the determinant
@@ -169,10 +171,11 @@ def estimate(count: torch.Tensor, linear: torch.Tensor, quadratic: torch.Tensor)
             change = torch.einsum("nj,njk->nk", (new - result[:, row])[:, :dim], inverse_a)
             inverse_a -= torch.einsum("nj,nk->njk", cofactors, change / (1 + change[:, row, None]))
             result[:, row] = new
-        now = objective(result, count, linear, quadratic)
-        if bool(((now - last) < ENOUGH * count).all()):
+        result[done] = before[done]
+        last, now = now, objective(result, count, linear, quadratic)
+        done |= now - last < ENOUGH * count
+        if bool(done.all()):
             break
-        last = now
     return result
 
 

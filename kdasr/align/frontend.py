@@ -15,31 +15,45 @@ DELTA_ORDER = 2  # Kaldi's
 
 
 @dataclass(frozen=True)
-class Frontend:
-    """Cepstra with first and second differences or, with a matrix, frames side by side, projected by it.
+class Deltas:
+    """Cepstra with first and second differences."""
+
+    def __call__(self, cepstra: np.ndarray) -> torch.Tensor:
+        """Frames of one utterance's cepstra `(T, D)`: (T, 3 D) float32."""
+        return torch.from_numpy(deltas.add_deltas(cepstra, DELTA_ORDER))
+
+    def num_cepstra(self, dim: int) -> int:
+        """Cepstra a frame that become `dim` numbers."""
+        return dim // (DELTA_ORDER + 1)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Frames side by side, projected by a matrix.
 
     Attributes:
-        matrix: rows of the projection, (dim, (2 context + 1) D) float32; None stands for differences.
-        context: frames a side that stand beside each frame; 0 with differences.
+        matrix: (dim, (2 context + 1) D) float32.
+        context: frames a side that stand beside each frame.
     """
 
-    matrix: torch.Tensor | None = None
-    context: int = 0
+    matrix: torch.Tensor
+    context: int
 
     def __call__(self, cepstra: np.ndarray) -> torch.Tensor:
         """Frames of one utterance's cepstra `(T, D)`: (T, dim) float32."""
-        if self.matrix is None:
-            return torch.from_numpy(deltas.add_deltas(cepstra, DELTA_ORDER))
         return torch.from_numpy(splice(cepstra, self.context)) @ self.matrix.T
 
     def num_cepstra(self, dim: int) -> int:
-        """Cepstra of the frames that become frames of `dim` numbers."""
-        if self.matrix is None:
-            return dim // (DELTA_ORDER + 1)
+        """Cepstra a frame that become `dim` numbers."""
         return self.matrix.shape[1] // (2 * self.context + 1)
 
+    def then(self, matrix: torch.Tensor) -> Projection:
+        """The projection followed by a transform (dim, dim) of its frames."""
+        return Projection(matrix @ self.matrix, self.context)
 
-DELTAS = Frontend()
+
+Frontend = Deltas | Projection
+DELTAS = Deltas()
 
 
 def splice(frames: np.ndarray, context: int) -> np.ndarray:
@@ -53,7 +67,9 @@ def splice(frames: np.ndarray, context: int) -> np.ndarray:
         (T, (2 context + 1) D) float32.
     """
     rows = np.arange(len(frames))[:, None] + np.arange(-context, context + 1)
-    spliced: np.ndarray = frames[rows.clip(0, max(0, len(frames) - 1))].reshape(len(frames), -1)
+    spliced: np.ndarray = frames[rows.clip(0, max(0, len(frames) - 1))].reshape(
+        len(frames), rows.shape[1] * frames.shape[1]
+    )
     return spliced
 
 

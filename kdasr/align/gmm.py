@@ -113,6 +113,23 @@ def flat_gmm(frames: torch.Tensor, num_pdfs: int) -> Gmm:
     return Gmm(torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1))
 
 
+def fitted_gmm(occupancy: torch.Tensor, first: torch.Tensor, second: torch.Tensor, variance_floor: float) -> Gmm:
+    """One Gaussian for each pdf, fitted to the sums of its frames, or of all frames where it has none.
+
+    Args:
+        occupancy: frames of each pdf, (S,) float64.
+        first: sum of x, (S, D) float64.
+        second: sum of x^2, (S, D) float64.
+        variance_floor: smallest variance.
+    """
+    none = torch.eq(occupancy, 0)[:, None]
+    first, second = (torch.where(none, sums.sum(0), sums) for sums in (first, second))
+    frames = torch.where(none, occupancy.sum(), occupancy[:, None])
+    mean = first / frames
+    variance = (second / frames - mean**2).clamp(min=variance_floor)
+    return Gmm(torch.arange(len(mean)), torch.ones(len(mean)), mean.float(), variance.float())
+
+
 @dataclass(frozen=True)
 class Shared:
     """Frames of one pdf, shared out among its Gaussians.

@@ -93,16 +93,15 @@ def mllt_matrix(statistics: MlltStatistics, gmm: Gmm) -> tuple[torch.Tensor, flo
             do="train on more utterances, or take fewer Gaussians: --set tri.gaussians=N",
         )
     inverse, matrix = torch.linalg.inv(scatter), torch.eye(scatter.shape[0]).double()
-    first = last = objective(matrix, scatter, count)
+    first = now = objective(matrix, scatter, count)
     for _ in range(SWEEPS):
         for row in range(len(matrix)):
             direction = torch.linalg.inv(matrix)[:, row]  # the cofactors, but for the determinant
             along = inverse[row] @ direction
             matrix[row] = along * (count / (direction @ along)) ** 0.5
-        now = objective(matrix, scatter, count)
+        last, now = now, objective(matrix, scatter, count)
         if now - last < ENOUGH * count:
             break
-        last = now
     return matrix.float(), (now - first) / count
 
 

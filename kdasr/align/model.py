@@ -12,7 +12,7 @@ import torch
 
 from kdasr import io
 from kdasr.align import fmllr
-from kdasr.align.frontend import DELTAS, Frontend, cepstra
+from kdasr.align.frontend import DELTAS, Frontend, Projection, cepstra
 from kdasr.align.gmm import Gmm
 from kdasr.data.table import FrameTable, Utterance
 from kdasr.lang.topology import Topology, TransitionTable, read_topology
@@ -74,9 +74,10 @@ class GmmModel:
     def write(self, folder: str | Path) -> None:
         """Writes `model.safetensors`, `topology.json`, `tree.json`, and `first_pass.safetensors` if there is one."""
         tensors = {**self.gmm.tensors(), TRANSITIONS: self.transition_log_probs}
-        if self.frontend.matrix is not None:
-            tensors[PROJECTION] = self.frontend.matrix
-        io.save_tensors(Path(folder) / MODEL, tensors, {"context": self.frontend.context})
+        metadata = None
+        if isinstance(self.frontend, Projection):
+            tensors[PROJECTION], metadata = self.frontend.matrix, {"context": self.frontend.context}
+        io.save_tensors(Path(folder) / MODEL, tensors, metadata)
         if self.first_pass is not None:
             io.save_tensors(Path(folder) / FIRST_PASS, self.first_pass.tensors())
         self.topology.write(Path(folder) / TOPOLOGY)
@@ -100,9 +101,10 @@ def read_model(folder: str | Path) -> GmmModel:
         path,
         io.AGAIN,
     )
-    frontend = Frontend(matrix, (metadata or {}).get("context", 0))
+    frontend: Frontend = DELTAS
     if matrix is not None:
         io.expect_same("dimension of projection and GMM", gmm.mean.shape[1], len(matrix), path, io.AGAIN)
+        frontend = Projection(matrix, metadata["context"])
     before = _read_first_pass(first_pass, gmm) if first_pass.exists() else None
     return GmmModel(gmm, transitions, tree, info.get("extractor"), frontend, before)
 

@@ -11,6 +11,7 @@ import torch
 from kdasr import jobs
 from kdasr.align import rounds
 from kdasr.align.aligner import AlignOptions
+from kdasr.align.frontend import DELTAS
 from kdasr.align.gmm import flat_gmm
 from kdasr.align.model import GmmModel, gmm_frames
 from kdasr.align.part import Part, Share, TrainingSet
@@ -62,7 +63,7 @@ def train(
 def flat_part(share: Share) -> Part:
     """A part of the training set whose frames are shared out equally over the states of each transcript."""
     tree = Tree.monophone(make_topology(share.lexicon))
-    part = Part(share, tree, [None] * len(share.ids))
+    part = Part(share, tree, [None] * len(share.ids), DELTAS)
     phones = (_flat_phones(text, share.lexicon) for text in share.texts)
     part.paths = [equal_alignment(p, tree.table, tree.topology, n) for p, n in zip(phones, part.lengths, strict=True)]
     return part

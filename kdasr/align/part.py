@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from kdasr.align.aligner import Aligner, AlignOptions
-from kdasr.align.frontend import DELTAS, Frontend, cepstra
+from kdasr.align.frontend import Frontend, cepstra
 from kdasr.align.gmm import Gmm, Statistics, accumulate
 from kdasr.align.model import speaker_frames
 from kdasr.align.segments import converted
@@ -103,9 +103,7 @@ class Part:
         lengths: frames of each.
     """
 
-    def __init__(
-        self, share: Share, tree: Tree, paths: Sequence[np.ndarray | None], frontend: Frontend = DELTAS
-    ) -> None:
+    def __init__(self, share: Share, tree: Tree, paths: Sequence[np.ndarray | None], frontend: Frontend) -> None:
         table = FrameTable(share.features)
         utterances = [table.by_id[id] for id in share.ids]
         self.share, self.tree, self.paths = share, tree, list(paths)

@@ -13,7 +13,7 @@ from kdasr.cli import options
 @click.command()
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="DIR", help="GMM, made by `kdasr mono`.")
+@click.option("--model", required=True, metavar="DIR", help="GMM, made by `kdasr mono` or `kdasr tri`.")
 @click.option("--features", required=True, metavar="DIR", help="Cepstra of the set.")
 @click.option("--cuts", required=True, metavar="DIR", help="Its cuts, for the transcripts.")
 @click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
@@ -31,13 +31,13 @@ def command(
     """Write the forced alignment of the cuts into OUT; section `align` of the settings."""
     from kdasr import io, log
     from kdasr.align.forced import write_alignment
-    from kdasr.align.model import expect_topology
+    from kdasr.align.model import VERBS, expect_topology
     from kdasr.data.table import FrameTable
     from kdasr.lang.language import read_language
 
     align = settings.section("align")
     inputs = {
-        "model": options.fingerprint(model, "mono"),
+        "model": options.fingerprint(model, *VERBS),
         "features": options.fingerprint(features, "features"),
         "cuts": options.fingerprint(cuts, "corpus"),
         "lang": options.fingerprint(lang, "lang"),
