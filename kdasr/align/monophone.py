@@ -54,7 +54,7 @@ def train(
     tree = Tree.monophone(make_topology(lexicon))
     chosen = TrainingSet.of(features, texts, lexicon, align_options.max_bad)
     gmm = flat_gmm(torch.cat(gmm_frames(features, [features.by_id[id] for id in chosen.ids])), tree.num_pdfs)
-    with jobs.Workers(flat_part, chosen.shares, num_jobs) as parts:
+    with jobs.one_thread(), jobs.Workers(flat_part, chosen.shares, num_jobs) as parts:
         parts.each(Part.tie, tree, align_options, float(np.log(options.boost_silence)))
         gmm, transitions, lost = rounds.run(parts, gmm, tree, options, align_options, first=0)
     return GmmModel(gmm, transitions, tree), chosen.not_aligned(lost)

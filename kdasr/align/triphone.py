@@ -102,7 +102,7 @@ def train(
         (share, previous.tree, DELTAS if options.frontend == "deltas" else previous.frontend, paths)
         for share, paths in zip(chosen.shares, _paths(chosen, alignment), strict=True)
     ]
-    with jobs.Workers(_part, items, num_jobs) as parts:
+    with jobs.one_thread(), jobs.Workers(_part, items, num_jobs) as parts:
         adaptation = Adaptation(parts, options, items[0][2])
         adaptation.begin(previous)
         seen = functools.reduce(ContextStatistics.__add__, parts.each(_contexts, tree_options.width))
