@@ -199,7 +199,8 @@ def dense(log_likelihoods: Sequence[torch.Tensor]) -> Any:
     """A DenseFsaVec of log-likelihoods, to be searched with graphs whose labels are pdf + 1.
 
     Args:
-        log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first (k2's demand).
+        log_likelihoods: (T, num_pdfs) float32 of each utterance, longest first (k2's demand); where one has fewer pdfs
+            than another, no path takes those that it lacks.
 
     Raises:
         ValueError: the utterances are not sorted by length, longest first.
@@ -207,10 +208,10 @@ def dense(log_likelihoods: Sequence[torch.Tensor]) -> Any:
     lengths = [len(matrix) for matrix in log_likelihoods]
     if lengths != sorted(lengths, reverse=True):
         raise ValueError("k2 wants utterances sorted by length, longest first")
-    num_pdfs = log_likelihoods[0].shape[1]
+    num_pdfs = max(matrix.shape[1] for matrix in log_likelihoods)
     padded = log_likelihoods[0].new_full((len(lengths), max(lengths), num_pdfs + 1), IMPOSSIBLE)
     for row, matrix in enumerate(log_likelihoods):
-        padded[row, : len(matrix), 1:] = matrix
+        padded[row, : len(matrix), 1 : matrix.shape[1] + 1] = matrix
     segments = torch.tensor([[row, 0, length] for row, length in enumerate(lengths)], dtype=torch.int32)
     return k2().DenseFsaVec(padded, segments)
 

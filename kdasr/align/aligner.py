@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from kdasr import fsa
 from kdasr.fsa import Graph
 
-LogLikelihoods = Callable[[Sequence[int]], list[torch.Tensor]]  # utterance numbers -> matrices (T, num_pdfs)
+LogLikelihoods = Callable[[int, torch.Tensor], torch.Tensor]  # utterance number and pdfs (P,) -> matrix (T, P)
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ class Aligner:
     def __init__(self, graphs: Sequence[Graph], lengths: Sequence[int], options: AlignOptions) -> None:
         self.options, self.lengths = options, lengths
         self.batches = batches_by_length(lengths, options.batch_frames)
-        self._fsas = [fsa.stack([fsa.fsa(graphs[number]) for number in batch]) for batch in self.batches]
+        own, self._pdfs = zip(*map(_by_own_pdfs, graphs), strict=True)
+        self._fsas = [fsa.stack([fsa.fsa(own[number]) for number in batch]) for batch in self.batches]
         self._scores = [vector.scores.clone() for vector in self._fsas]
 
     def align(self, log_likelihoods: LogLikelihoods, transition_scores: torch.Tensor) -> list[np.ndarray | None]:
         """The best path of each utterance.
 
         Args:
-            log_likelihoods: `log p(x | pdf)` of a batch of utterances, unscaled.
+            log_likelihoods: `log p(x | pdf)` of an utterance, unscaled, for the pdfs of its graph alone: of thousands
+                of tied states a transcript has some hundred.
             transition_scores: scaled log-probability of each transition id, (num_transitions,).
 
         Returns:
@@ -71,7 +73,7 @@ class Aligner:
         """
         paths: list[np.ndarray | None] = [None] * len(self.lengths)
         for number, batch in enumerate(self.batches):
-            matrices = [torch.mul(matrix, self.options.acoustic_scale) for matrix in log_likelihoods(batch)]
+            matrices = [log_likelihoods(row, self._pdfs[row]).mul(self.options.acoustic_scale) for row in batch]
             graphs = self._scored(number, transition_scores)
             found = _search(graphs, matrices, self.options.beam)
             lost = [row for row, path in enumerate(found) if path is None]
@@ -92,6 +94,13 @@ class Aligner:
         scaled = torch.cat([transition_scores, torch.zeros(1)])  # id -1 is the last
         graphs.scores = self._scores[number] + scaled[graphs.transition.long()]
         return graphs
+
+
+def _by_own_pdfs(graph: Graph) -> tuple[Graph, torch.Tensor]:
+    """The graph with the pdfs that it has numbered without gaps, and these pdfs, (P,)."""
+    pdfs = np.unique(graph.label[graph.label > 0])
+    label = np.where(graph.label > 0, np.searchsorted(pdfs, graph.label) + 1, graph.label).astype(np.int32)
+    return replace(graph, label=label), torch.from_numpy(pdfs.astype(np.int64) - 1)
 
 
 def _search(graphs: Any, matrices: Sequence[torch.Tensor], beam: float) -> list[np.ndarray | None]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from kdasr import io, jobs
+from kdasr.align import fmllr
 from kdasr.align.aligner import Aligner, AlignOptions
+from kdasr.align.gmm import Gmm
 from kdasr.align.model import GmmModel, expect_cepstra, expect_topology, gmm_frames, read_model, scaled_transitions
 from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable, FrameTableWriter
@@ -20,8 +23,22 @@ from kdasr.lang.topology import make_topology
 UTTERANCES_A_PART = 250
 
 
+@dataclass(frozen=True)
+class _Share:
+    """Utterances that a process aligns, as they travel to it."""
+
+    model: Path
+    features: Path
+    ids: Sequence[str]
+    texts: Sequence[str]
+    lexicon: Lexicon
+    options: AlignOptions
+    transforms: Mapping[str, torch.Tensor] | None = None  # of a speaker-adaptive model's second pass
+
+
 def align_utterances(
     model: GmmModel,
+    gmm: Gmm,
     lexicon: Lexicon,
     frames: Sequence[torch.Tensor],
     texts: Sequence[str],
@@ -30,9 +47,10 @@ def align_utterances(
     """The best path of each utterance through the graph of its transcript.
 
     Args:
-        model: GMM and transitions.
+        model: tree and transitions.
+        gmm: mixtures, those of the model or of its first pass.
         lexicon: words of the transcripts.
-        frames: the GMM's frames of each utterance, (T, D) float32.
+        frames: the mixtures' frames of each utterance, (T, D) float32.
         texts: transcript of each.
         options: scales and beams.
 
@@ -40,16 +58,11 @@ def align_utterances(
         Transition ids (T,) int32 of each utterance, None where there is no path (shorter than its states).
     """
     graphs = [alignment_graph(lexicon.known(text), lexicon, model.tree) for text in texts]
-    lengths = [len(matrix) for matrix in frames]
-
-    def log_likelihoods(batch: Sequence[int]) -> list[torch.Tensor]:
-        joined = model.gmm.log_likelihoods(torch.cat([frames[number] for number in batch]))
-        return list(joined.split([lengths[number] for number in batch]))
-
     scores = scaled_transitions(
         model.table, model.transition_log_probs, options.transition_scale, options.self_loop_scale
     )
-    return Aligner(graphs, lengths, options).align(log_likelihoods, scores)
+    aligner = Aligner(graphs, [len(matrix) for matrix in frames], options)
+    return aligner.align(lambda number, pdfs: gmm.log_likelihoods(frames[number], pdfs), scores)
 
 
 def write_alignment(
@@ -62,6 +75,8 @@ def write_alignment(
     num_jobs: int = 1,
 ) -> dict[str, object]:
     """Aligns every utterance that has features and a transcript and writes the alignment's frame table.
+
+    With a speaker-adaptive model twice: the first alignment, by its first pass's mixtures, gives the speakers' fMLLR.
 
     Args:
         out: output folder.
@@ -85,10 +100,14 @@ def write_alignment(
     ids, bad = alignable(features, texts, lexicon, model.topology)
     total = len(ids) + len(bad)
     parts = [ids[begin : begin + UTTERANCES_A_PART] for begin in range(0, len(ids), UTTERANCES_A_PART)]
-    items = [
-        (Path(model_folder), features.folder, part, [texts[id] for id in part], lexicon, options) for part in parts
+    shares = [
+        _Share(Path(model_folder), features.folder, part, [texts[id] for id in part], lexicon, options)
+        for part in parts
     ]
-    paths = dict(zip(ids, (path for part in jobs.run(_align_part, items, num_jobs) for path in part), strict=True))
+    if model.first_pass is not None:
+        found = fmllr.transforms(fmllr.merged(jobs.run(_first_pass, shares, num_jobs)))
+        shares = [replace(share, transforms=found) for share in shares]
+    paths = dict(zip(ids, (path for part in jobs.run(_align, shares, num_jobs) for path in part), strict=True))
     bad |= {id: NO_PATH for id, path in paths.items() if path is None}
     check_bad(bad, total, options.max_bad, features.folder)
     writer = FrameTableWriter(out)
@@ -108,10 +127,17 @@ def write_alignment(
     }
 
 
-def _align_part(
-    arguments: tuple[Path, Path, Sequence[str], Sequence[str], Lexicon, AlignOptions],
-) -> list[np.ndarray | None]:
-    model_folder, features, ids, texts, lexicon, options = arguments
-    table = FrameTable(features)
-    frames = gmm_frames(table, [table.by_id[id] for id in ids])
-    return align_utterances(read_model(model_folder), lexicon, frames, texts, options)
+def _first_pass(share: _Share) -> dict[str, fmllr.FmllrStatistics]:
+    """What the speakers' transforms are estimated of: an alignment by the mixtures that want none."""
+    table, model = FrameTable(share.features), read_model(share.model)
+    utterances = [table.by_id[id] for id in share.ids]
+    frames = gmm_frames(table, utterances, model.frontend)
+    gmm = model.first_pass or model.gmm
+    paths = align_utterances(model, gmm, share.lexicon, frames, share.texts, share.options)
+    return model.speaker_statistics(frames, paths, [utterance.speaker for utterance in utterances])
+
+
+def _align(share: _Share) -> list[np.ndarray | None]:
+    table, model = FrameTable(share.features), read_model(share.model)
+    frames = gmm_frames(table, [table.by_id[id] for id in share.ids], model.frontend, share.transforms)
+    return align_utterances(model, model.gmm, share.lexicon, frames, share.texts, share.options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -45,26 +47,35 @@ class Gmm:
         """The parameters by name, as they are saved."""
         return {"pdf": self.pdf, "weight": self.weight, "mean": self.mean, "variance": self.variance}
 
-    def gaussian_log_likelihoods(self, frames: torch.Tensor, chosen: slice = slice(None)) -> torch.Tensor:
-        """`log w_g N(x; mu_g, sigma_g)` of frames `(N, D)` for the chosen Gaussians: (N, G)."""
-        weights, constant = self._quadratic_form(chosen)
-        return torch.addmm(constant, torch.cat([frames, frames**2], dim=1), weights)
+    @cached_property
+    def quadratic_form(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`log w_g N(x; mu_g, sigma_g) = x . mu/var - x^2 . 1/(2 var) + constant`: rows (G, 2 D) for [x, x^2], (G,)."""
+        inverse = 1 / self.variance
+        constant = self.weight.log() - 0.5 * (self.mean**2 * inverse - inverse.log() + LOG_2PI).sum(1)
+        return torch.cat([self.mean * inverse, -0.5 * inverse], dim=1), constant
 
-    def log_likelihoods(self, frames: torch.Tensor) -> torch.Tensor:
-        """`log p(x | pdf)` of frames `(N, D)`: (N, S).
+    def gaussian_log_likelihoods(self, frames: torch.Tensor) -> torch.Tensor:
+        """`log w_g N(x; mu_g, sigma_g)` of frames `(N, D)` for all Gaussians: (N, G)."""
+        weights, constant = self.quadratic_form
+        return torch.addmm(constant, torch.cat([frames, frames**2], dim=1), weights.T)
+
+    def log_likelihoods(self, frames: torch.Tensor, pdfs: torch.Tensor | None = None) -> torch.Tensor:
+        """`log p(x | pdf)` of frames `(N, D)`: (N, S), or a column for each of the `pdfs` (P,) that are asked for.
 
         Columns are ordered so that slot j, the j-th Gaussian of every pdf that has one, is a block over the first
         pdfs; maximum and sum of exponentials then run over blocks, without padding the mixtures to the largest.
         """
-        sizes = self.sizes
+        begins, sizes = self.sizes.cumsum(0) - self.sizes, self.sizes
+        if pdfs is not None:
+            begins, sizes = begins[pdfs], sizes[pdfs]
         by_size = torch.argsort(sizes, descending=True, stable=True)
-        begins = (sizes.cumsum(0) - sizes)[by_size]
+        begins = begins[by_size]
         blocks = [begins[: int(torch.gt(sizes, slot).sum())] + slot for slot in range(int(sizes.max()))]
-        weights, constant = self._quadratic_form(torch.cat(blocks))
-        widths = [len(block) for block in blocks]
-        result = torch.empty(len(frames), self.num_pdfs)
+        order, widths = torch.cat(blocks), [len(block) for block in blocks]
+        weights, constant = (part[order] for part in self.quadratic_form)
+        result = torch.empty(len(frames), len(sizes))
         for x, out in zip(frames.split(FRAMES_AT_ONCE), result.split(FRAMES_AT_ONCE), strict=True):
-            joint = torch.addmm(constant, torch.cat([x, x**2], dim=1), weights).split(widths, dim=1)
+            joint = torch.addmm(constant, torch.cat([x, x**2], dim=1), weights.T).split(widths, dim=1)
             largest = joint[0].clone()
             for block in joint[1:]:
                 torch.maximum(largest[:, : block.shape[1]], block, out=largest[:, : block.shape[1]])
@@ -73,12 +84,6 @@ class Gmm:
                 total[:, : block.shape[1]] += (block - largest[:, : block.shape[1]]).exp_()
             out[:, by_size] = total.log_().add_(largest)
         return result
-
-    def _quadratic_form(self, chosen: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`x . mu/var - x^2 . 1/(2 var) + constant` as weights (2D, G) for [x, x^2] and constants (G,)."""
-        mean, inverse = self.mean[chosen], 1 / self.variance[chosen]
-        constant = self.weight[chosen].log() - 0.5 * (mean**2 * inverse - inverse.log() + LOG_2PI).sum(1)
-        return torch.cat([mean * inverse, -0.5 * inverse], dim=1).T.contiguous(), constant
 
 
 @dataclass
@@ -108,24 +113,77 @@ def flat_gmm(frames: torch.Tensor, num_pdfs: int) -> Gmm:
     return Gmm(torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1))
 
 
-def accumulate(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor) -> Statistics:
-    """Statistics of frames `(N, D)` aligned to pdfs `(N,)`: each frame is shared out among its pdf's Gaussians only."""
+def fitted_gmm(occupancy: torch.Tensor, first: torch.Tensor, second: torch.Tensor, variance_floor: float) -> Gmm:
+    """One Gaussian for each pdf, fitted to the sums of its frames, or of all frames where it has none.
+
+    Args:
+        occupancy: frames of each pdf, (S,) float64.
+        first: sum of x, (S, D) float64.
+        second: sum of x^2, (S, D) float64.
+        variance_floor: smallest variance.
+    """
+    none = torch.eq(occupancy, 0)[:, None]
+    first, second = (torch.where(none, sums.sum(0), sums) for sums in (first, second))
+    frames = torch.where(none, occupancy.sum(), occupancy[:, None])
+    mean = first / frames
+    variance = (second / frames - mean**2).clamp(min=variance_floor)
+    return Gmm(torch.arange(len(mean)), torch.ones(len(mean)), mean.float(), variance.float())
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Frames of one pdf, shared out among its Gaussians.
+
+    Attributes:
+        gaussians: where the pdf's Gaussians stand.
+        rows: numbers of its frames, (N,) long.
+        moments: x and x^2 of these frames, (N, 2 D).
+        posterior: of each Gaussian, (N, g); rows sum to 1.
+        log_likelihood: `log p(x | pdf)`, (N, 1).
+    """
+
+    gaussians: slice
+    rows: torch.Tensor
+    moments: torch.Tensor
+    posterior: torch.Tensor
+    log_likelihood: torch.Tensor
+
+
+def share_out(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor) -> Iterator[Shared]:
+    """Shares each frame out among the Gaussians of the pdf that it is aligned to, pdf by pdf; pdfs without frames none.
+
+    Args:
+        gmm: mixtures.
+        frames: (N, D) float32.
+        pdfs: of the frames, (N,) long.
+    """
     order = torch.argsort(pdfs, stable=True)
-    counts = torch.bincount(pdfs, minlength=gmm.num_pdfs)
+    sorted_frames = frames[order]
+    moments = torch.cat([sorted_frames, sorted_frames**2], dim=1)
+    weights, constant = gmm.quadratic_form
+    frame, gaussian = 0, 0
+    for count, size in zip(torch.bincount(pdfs, minlength=gmm.num_pdfs).tolist(), gmm.sizes.tolist(), strict=True):
+        if count:
+            chosen, rows = slice(gaussian, gaussian + size), slice(frame, frame + count)
+            joint = torch.addmm(constant[chosen], moments[rows], weights[chosen].T)
+            log_likelihood = torch.logsumexp(joint, dim=1, keepdim=True)
+            yield Shared(chosen, order[rows], moments[rows], joint.sub_(log_likelihood).exp_(), log_likelihood)
+        frame, gaussian = frame + count, gaussian + size
+
+
+def accumulate(gmm: Gmm, frames: torch.Tensor, pdfs: torch.Tensor, summed: torch.Tensor | None = None) -> Statistics:
+    """Statistics of frames `(N, D)` aligned to pdfs `(N,)`; with `summed` (N, D), the sums are of these frames."""
     dim = frames.shape[1]
     occupancy, sums = torch.zeros(len(gmm)).double(), torch.zeros(len(gmm), 2 * dim).double()
-    total, frame, gaussian = 0.0, 0, 0
-    for count, size in zip(counts.tolist(), gmm.sizes.tolist(), strict=True):
-        chosen, rows = slice(gaussian, gaussian + size), order[frame : frame + count]
-        if count:
-            x = frames[rows]
-            joint = gmm.gaussian_log_likelihoods(x, chosen)
-            log_likelihood = torch.logsumexp(joint, dim=1, keepdim=True)
-            posterior = (joint - log_likelihood).exp()
-            total += float(log_likelihood.double().sum())
-            occupancy[chosen] = posterior.double().sum(0)
-            sums[chosen] = (posterior.T @ torch.cat([x, x**2], dim=1)).double()
-        frame, gaussian = frame + count, gaussian + size
+    total = 0.0
+    for shared in share_out(gmm, frames, pdfs):
+        moments = shared.moments
+        if summed is not None:
+            x = summed[shared.rows]
+            moments = torch.cat([x, x**2], dim=1)
+        total += float(shared.log_likelihood.double().sum())
+        occupancy[shared.gaussians] = shared.posterior.double().sum(0)
+        sums[shared.gaussians] = (shared.posterior.T @ moments).double()
     return Statistics(occupancy, sums[:, :dim], sums[:, dim:], total, len(frames))
 
 
@@ -141,15 +199,27 @@ def maximise(gmm: Gmm, statistics: Statistics, minimum_occupancy: float, varianc
     enough = torch.ge(statistics.occupancy, minimum_occupancy)
     keep = enough.clone()
     keep[_most_occupied(gmm, statistics.occupancy)] = True
-    occupancy = statistics.occupancy.clamp(min=1e-10)[:, None]
-    mean = statistics.first / occupancy
-    variance = (statistics.second / occupancy - mean**2).clamp(min=variance_floor)
-    mean = torch.where(enough[:, None], mean, gmm.mean.double()).float()[keep]
-    variance = torch.where(enough[:, None], variance, gmm.variance.double()).float()[keep]
+    estimate = moved(gmm, statistics, minimum_occupancy, variance_floor)
     pdf = gmm.pdf[keep]
     mass = torch.where(enough, statistics.occupancy, torch.ones_like(statistics.occupancy))[keep]
     weight = (mass / torch.zeros(gmm.num_pdfs).double().scatter_add(0, pdf, mass)[pdf]).float()
-    return Gmm(pdf, weight, mean, variance), int((~keep).sum())
+    return Gmm(pdf, weight, estimate.mean[keep], estimate.variance[keep]), int((~keep).sum())
+
+
+def moved(gmm: Gmm, statistics: Statistics, minimum_occupancy: float, variance_floor: float) -> Gmm:
+    """Every Gaussian with the likeliest mean and variance; one with too few frames keeps its own, all their weights.
+
+    Arguments are those of `maximise`.
+    """
+    enough = torch.ge(statistics.occupancy, minimum_occupancy)[:, None]
+    occupancy = statistics.occupancy.clamp(min=1e-10)[:, None]
+    mean = statistics.first / occupancy
+    variance = (statistics.second / occupancy - mean**2).clamp(min=variance_floor)
+    return replace(
+        gmm,
+        mean=torch.where(enough, mean, gmm.mean.double()).float(),
+        variance=torch.where(enough, variance, gmm.variance.double()).float(),
+    )
 
 
 def _most_occupied(gmm: Gmm, occupancy: torch.Tensor) -> torch.Tensor:

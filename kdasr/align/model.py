@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,19 @@ import numpy as np
 import torch
 
 from kdasr import io
+from kdasr.align import fmllr
+from kdasr.align.frontend import DELTAS, Frontend, Projection, cepstra
 from kdasr.align.gmm import Gmm
 from kdasr.data.table import FrameTable, Utterance
-from kdasr.features import cmvn, deltas
 from kdasr.lang.topology import Topology, TransitionTable, read_topology
 from kdasr.lang.tree import Tree, read_tree
 from kdasr.refusal import Refusal
 
-MODEL, TOPOLOGY, TREE = "model.safetensors", "topology.json", "tree.json"
-TENSORS = {"pdf", "weight", "mean", "variance", "transition_log_probs"}
-DELTA_ORDER = 2  # Kaldi's
+VERBS = ("mono", "tri")  # that make GMMs
+MODEL, FIRST_PASS = "model.safetensors", "first_pass.safetensors"
+TOPOLOGY, TREE = "topology.json", "tree.json"
+GMM = {"pdf", "weight", "mean", "variance"}
+TRANSITIONS, PROJECTION = "transition_log_probs", "projection"
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,17 @@ class GmmModel:
         transition_log_probs: (num_transitions,) float32; those that leave one state sum to 1.
         tree: phones, their states and pdfs.
         extractor: settings that made the features it was trained on; None if they are not recorded.
+        frontend: from cepstra to the frames of the mixtures.
+        first_pass: of a speaker-adaptive model, whose own mixtures want frames transformed for each speaker, mixtures
+            of the frames before; their Gaussians are those of `gmm`, one by one.
     """
 
     gmm: Gmm
     transition_log_probs: torch.Tensor
     tree: Tree
     extractor: dict[str, Any] | None = None
+    frontend: Frontend = DELTAS
+    first_pass: Gmm | None = None
 
     @property
     def table(self) -> TransitionTable:
@@ -48,27 +57,41 @@ class GmmModel:
         """Phones and their states."""
         return self.tree.topology
 
+    def speaker_statistics(
+        self, frames: Sequence[torch.Tensor], paths: Sequence[np.ndarray | None], speakers: Sequence[str]
+    ) -> dict[str, fmllr.FmllrStatistics]:
+        """What fMLLR to this model is estimated of, by speaker; silence does not count, as in Kaldi's training.
+
+        Args:
+            frames: (T, D) float32 of each utterance, not transformed.
+            paths: transition ids (T,) of each, None of one without a path.
+            speakers: of each.
+        """
+        pdfs = [None if path is None else torch.from_numpy(self.table.pdf[path]) for path in paths]
+        by = self.first_pass or self.gmm
+        return fmllr.speaker_statistics(frames, pdfs, speakers, by, self.gmm, self.tree.silence_pdfs())
+
     def write(self, folder: str | Path) -> None:
-        """Writes `model.safetensors`, `topology.json` and `tree.json`."""
-        io.save_tensors(Path(folder) / MODEL, {**self.gmm.tensors(), "transition_log_probs": self.transition_log_probs})
+        """Writes `model.safetensors`, `topology.json`, `tree.json`, and `first_pass.safetensors` if there is one."""
+        tensors = {**self.gmm.tensors(), TRANSITIONS: self.transition_log_probs}
+        metadata = None
+        if isinstance(self.frontend, Projection):
+            tensors[PROJECTION], metadata = self.frontend.matrix, {"context": self.frontend.context}
+        io.save_tensors(Path(folder) / MODEL, tensors, metadata)
+        if self.first_pass is not None:
+            io.save_tensors(Path(folder) / FIRST_PASS, self.first_pass.tensors())
         self.topology.write(Path(folder) / TOPOLOGY)
         self.tree.write(Path(folder) / TREE)
 
 
 def read_model(folder: str | Path) -> GmmModel:
     """Reads a finished model folder. Raises Refusal if it is unfinished or damaged, or holds no GMM."""
-    info = io.read_info(folder, "mono")
-    path = Path(folder) / MODEL
-    tensors, _ = io.load_tensors(path)
-    if set(tensors) != TENSORS:
-        raise Refusal(
-            "not a GMM",
-            where=path,
-            expected=f"tensors {', '.join(sorted(TENSORS))}",
-            found=", ".join(sorted(tensors)[:5]) or "none",
-            do="name a folder made by kdasr mono",
-        )
-    transitions = tensors.pop("transition_log_probs")
+    info = io.read_info(folder, *VERBS)
+    path, first_pass = Path(folder) / MODEL, Path(folder) / FIRST_PASS
+    tensors, metadata = io.load_tensors(path)
+    matrix = tensors.pop(PROJECTION, None)
+    _expect_tensors(tensors, {*GMM, TRANSITIONS}, path)
+    transitions = tensors.pop(TRANSITIONS)
     tree = read_model_tree(folder)
     gmm = Gmm(**tensors)
     io.expect_same(
@@ -78,7 +101,30 @@ def read_model(folder: str | Path) -> GmmModel:
         path,
         io.AGAIN,
     )
-    return GmmModel(gmm, transitions, tree, info.get("extractor"))
+    frontend: Frontend = DELTAS
+    if matrix is not None:
+        io.expect_same("dimension of projection and GMM", gmm.mean.shape[1], len(matrix), path, io.AGAIN)
+        frontend = Projection(matrix, metadata["context"])
+    before = _read_first_pass(first_pass, gmm) if first_pass.exists() else None
+    return GmmModel(gmm, transitions, tree, info.get("extractor"), frontend, before)
+
+
+def _read_first_pass(path: Path, gmm: Gmm) -> Gmm:
+    tensors, _ = io.load_tensors(path)
+    _expect_tensors(tensors, GMM, path)
+    io.expect_same("shape of both passes' means", list(gmm.mean.shape), list(tensors["mean"].shape), path, io.AGAIN)
+    return Gmm(**tensors)
+
+
+def _expect_tensors(tensors: Mapping[str, torch.Tensor], expected: set[str], path: Path) -> None:
+    if set(tensors) != expected:
+        raise Refusal(
+            "not a GMM",
+            where=path,
+            expected=f"tensors {', '.join(sorted(expected))}",
+            found=", ".join(sorted(tensors)[:5]) or "none",
+            do=f"name a folder made by kdasr {' or kdasr '.join(VERBS)}",
+        )
 
 
 def read_model_tree(folder: str | Path) -> Tree:
@@ -102,18 +148,42 @@ def expect_topology(folder: str | Path, fingerprint: str) -> None:
 
 def expect_cepstra(model: GmmModel, features: FrameTable) -> None:
     """Refuses features of another dimension, or made with other settings, than those that the model was trained on."""
-    dim = model.gmm.mean.shape[1] // (DELTA_ORDER + 1)
+    dim = model.frontend.num_cepstra(model.gmm.mean.shape[1])
     do = "name the cepstra of the set, made by kdasr features --type mfcc"
     io.expect_same("dimension of features and GMM", dim, features.dim, features.folder, do)
     do = "make the features as the GMM's own"
     io.expect_same("the features' extractor", model.extractor, features.info.get("extractor"), features.folder, do)
 
 
-def gmm_frames(table: FrameTable, utterances: list[Utterance] | None = None) -> list[torch.Tensor]:
-    """Cepstra normalised by speaker, with first and second differences: a matrix (T, 3 D) float32 per utterance."""
-    chosen = table.utterances if utterances is None else utterances
-    stats = cmvn.speaker_stats(table, {utterance.speaker for utterance in chosen})
-    return [torch.from_numpy(deltas.add_deltas(stats[u.speaker].apply(table.frames(u)), DELTA_ORDER)) for u in chosen]
+def gmm_frames(
+    table: FrameTable,
+    utterances: Sequence[Utterance] | None = None,
+    frontend: Frontend = DELTAS,
+    transforms: Mapping[str, torch.Tensor] | None = None,
+) -> list[torch.Tensor]:
+    """The frames that mixtures see, (T, D) float32 of each utterance.
+
+    Args:
+        table: raw cepstra; they are normalised over all that a speaker said.
+        utterances: of the table; None: all.
+        frontend: of the model.
+        transforms: fMLLR of each speaker, for a speaker-adaptive model.
+    """
+    chosen = list(table.utterances if utterances is None else utterances)
+    return speaker_frames(cepstra(table, chosen), [u.speaker for u in chosen], frontend, transforms)
+
+
+def speaker_frames(
+    cepstra: Sequence[np.ndarray],
+    speakers: Sequence[str],
+    frontend: Frontend,
+    transforms: Mapping[str, torch.Tensor] | None,
+) -> list[torch.Tensor]:
+    """The frames of normalised cepstra `(T, D)` of utterances, each of its speaker; else as `gmm_frames`."""
+    frames = map(frontend, cepstra)
+    if transforms is None:
+        return list(frames)
+    return [fmllr.apply(transforms[speaker], each) for speaker, each in zip(speakers, frames, strict=True)]
 
 
 def scaled_transitions(

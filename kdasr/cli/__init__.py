@@ -18,6 +18,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "lang": "Read a lexicon; write phones, words and HMM topology.",
     "lm": "Train an n-gram on transcripts or a text, or take an ARPA file.",
     "mono": "Train monophone GMMs from a flat start.",
+    "tri": "Train GMMs of tied triphone states from an alignment.",
     "align": "Align cuts with a trained GMM: one transition id for each frame.",
     "tree": "Show how a model ties the states of phones in context.",
     "graph": "Build a decoding graph from lexicon, n-gram and topology.",

@@ -16,7 +16,7 @@ from kdasr.refusal import Refusal
 @click.command()
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="DIR", help="GMM, made by `kdasr mono`.")
+@click.option("--model", required=True, metavar="DIR", help="GMM, made by `kdasr mono` or `kdasr tri`.")
 @click.option("--features", metavar="DIR", help="Cepstra of the set; left out, they are computed as the model's own.")
 @click.option("--cuts", required=True, metavar="PLACE", help="Made by `kdasr corpus`, or any lhotse file of cuts.")
 @click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
@@ -41,13 +41,13 @@ def command(
 ) -> None:
     """Write the forced alignment of the cuts, a transition id a frame, into OUT; section `align` of the settings."""
     from kdasr import io
-    from kdasr.align.model import expect_topology
+    from kdasr.align.model import VERBS, expect_topology
     from kdasr.features import compute, extractor_of
     from kdasr.lang.language import read_language
 
     align, place = settings.section("align"), options.cuts_at(cuts)
     inputs = {
-        "model": options.fingerprint(model, "mono"),
+        "model": options.fingerprint(model, *VERBS),
         **({"features": options.fingerprint(features, "features")} if features else {}),
         "cuts": options.fingerprint(cuts, "corpus"),
         "lang": options.fingerprint(lang, "lang"),

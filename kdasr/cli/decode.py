@@ -22,7 +22,7 @@ from kdasr.refusal import Refusal
 )
 @click.option("--graph", required=True, metavar="DIR", help="Made by `kdasr graph`.")
 @click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
-@click.option("--gmm", metavar="DIR", help="GMM to decode with.")
+@click.option("--gmm", metavar="DIR", help="GMM to decode with; speaker-adaptive ones decode twice.")
 @click.option(
     "--model",
     "models",
@@ -54,6 +54,7 @@ def command(
 ) -> None:
     """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
     from kdasr import io, jobs
+    from kdasr.align.model import VERBS as GMMS
     from kdasr.decode.hypotheses import Wanted
     from kdasr.distill.ensemble import VERBS, model_folders
 
@@ -74,7 +75,7 @@ def command(
     do = "name the lang folder that the graph was made with"  # word numbers of another would be read as other words
     io.expect_same("language of the graph", words, prints["lang"], graph, do)
     for folder in folders:
-        found = io.read_info(folder, *(["mono"] if gmm else VERBS)).get("labelling")
+        found = io.read_info(folder, *(GMMS if gmm else VERBS)).get("labelling")
         io.expect_same("labelling of graph and model", labelling, found, folder, "name the graph made for this model")
     decode, mean = settings.section("decode"), settings.section("distill").mean
     kind = "gmm" if gmm else "dnn"
@@ -106,5 +107,8 @@ def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, A
         return
     lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
     searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
-    scorer = gmm_scorer(folders[0], table) if kind == "gmm" else dnn_scorer(folders, table, mean, decode)
-    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer, wanted))
+    if kind == "gmm":
+        scorer, facts = gmm_scorer(folders[0], table, searcher)
+    else:
+        scorer, facts = dnn_scorer(folders, table, mean, decode), {}
+    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer, wanted), **facts)

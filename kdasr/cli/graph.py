@@ -18,7 +18,7 @@ from kdasr.cli import options
 def command(out: Path, lang: str, lm: str, model: str, settings: options.Settings, overwrite: bool) -> None:
     """Write the decoding graph, pdfs as labels and words as output, into OUT; section `graph` of the settings."""
     from kdasr import fsa, io, log
-    from kdasr.align.model import expect_topology, read_model, scaled_transitions
+    from kdasr.align.model import VERBS, expect_topology, read_model, scaled_transitions
     from kdasr.lang.decoding import decoding_graph
     from kdasr.lang.language import read_language
     from kdasr.lang.lm import ARPA
@@ -27,7 +27,7 @@ def command(out: Path, lang: str, lm: str, model: str, settings: options.Setting
     inputs = {
         "lang": options.fingerprint(lang, "lang"),
         "lm": options.fingerprint(lm, "lm"),
-        "model": options.fingerprint(model, "mono"),
+        "model": options.fingerprint(model, *VERBS),
     }
     language = read_language(lang)
     expect_topology(model, language.topology.fingerprint)

@@ -25,6 +25,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "lang": "kdasr.lang.lexicon:LangOptions",
     "lm": "kdasr.lang.lm:LmOptions",
     "mono": "kdasr.align.monophone:MonophoneOptions",
+    "tri": "kdasr.align.triphone:TriphoneOptions",
     "align": "kdasr.align.aligner:AlignOptions",
     "tree": "kdasr.lang.tying:TreeOptions",
     "graph": "kdasr.lang.decoding:GraphOptions",

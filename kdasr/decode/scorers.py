@@ -8,25 +8,39 @@ from pathlib import Path
 import torch
 
 from kdasr import io
+from kdasr.align import fmllr
 from kdasr.align.model import expect_cepstra, gmm_frames, read_model
 from kdasr.data.table import FrameTable
+from kdasr.decode.first_pass import speaker_transforms
 from kdasr.decode.prior import log_prior
-from kdasr.decode.search import DecodeOptions
+from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.distill.ensemble import Ensemble
 
 Scorer = Callable[[int], torch.Tensor]  # number of the utterance -> (T, S) float32
 
 
-def gmm_scorer(folder: Path, features: FrameTable) -> Scorer:
-    """Log-likelihoods of the mixtures.
+def gmm_scorer(folder: Path, features: FrameTable, searcher: Searcher) -> tuple[Scorer, dict[str, float]]:
+    """Log-likelihoods of the mixtures; of a speaker-adaptive model after a first pass, which it runs.
+
+    Args:
+        folder: GMM.
+        features: of the set.
+        searcher: of the first pass.
+
+    Returns:
+        The scorer, and facts of the first pass, if there is one, for the folder's `info.json`.
 
     Raises:
         Refusal: the folder holds no GMM, or the features are not made as those that it was trained on.
     """
     model = read_model(folder)
     expect_cepstra(model, features)
-    frames = gmm_frames(features)
-    return lambda number: model.gmm.log_likelihoods(frames[number])
+    frames, facts = gmm_frames(features, frontend=model.frontend), dict[str, float]()
+    if model.first_pass is not None:
+        speakers = [utterance.speaker for utterance in features.utterances]
+        transforms, facts["first_pass_seconds"] = speaker_transforms(model, searcher, frames, speakers)
+        frames = [fmllr.apply(transforms[speaker], each) for speaker, each in zip(speakers, frames, strict=True)]
+    return lambda number: model.gmm.log_likelihoods(frames[number]), facts
 
 
 def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options: DecodeOptions) -> Scorer:

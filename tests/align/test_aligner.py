@@ -31,9 +31,13 @@ def frames_of(lengths: list[int], seed: int = 0) -> list[torch.Tensor]:
     return [toy.random_frames(length, TABLE.num_pdfs, 100 * seed + number, 20) for number, length in enumerate(lengths)]
 
 
+def columns_of(frames: list[torch.Tensor]):
+    return lambda number, pdfs: frames[number][:, pdfs]
+
+
 def align(texts: list[str], frames: list[torch.Tensor], **options: Any) -> list[Any]:
     made = Aligner([graph_of(text) for text in texts], [len(matrix) for matrix in frames], AlignOptions(**options))
-    return made.align(lambda batch: [frames[number] for number in batch], SCORES)
+    return made.align(columns_of(frames), SCORES)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,10 +74,23 @@ def test_batches_change_no_path():
 def test_the_same_aligner_serves_every_round():
     frames = frames_of([20, 30])
     made = Aligner([graph_of("A"), graph_of("B A")], [20, 30], AlignOptions())
-    first: list[Any] = made.align(lambda batch: [frames[number] for number in batch], SCORES)
-    made.align(lambda batch: [frames[number] for number in batch], SCORES * 30)
-    third: list[Any] = made.align(lambda batch: [frames[number] for number in batch], SCORES)
+    first: list[Any] = made.align(columns_of(frames), SCORES)
+    made.align(columns_of(frames), SCORES * 30)
+    third: list[Any] = made.align(columns_of(frames), SCORES)
     assert all(np.array_equal(one, other) for one, other in zip(first, third, strict=True))
+
+
+def test_only_the_pdfs_of_an_utterance_s_graph_are_asked_for():
+    frames, asked = frames_of([30, 20]), {}
+
+    def log_likelihoods(number, pdfs):
+        asked[number] = pdfs.tolist()
+        return frames[number][:, pdfs]
+
+    Aligner([graph_of("A"), graph_of("B A")], [30, 20], AlignOptions()).align(log_likelihoods, SCORES)
+    for number, phones in enumerate((["SIL", "a"], ["SIL", "a", "b", "p"])):
+        numbers = [LEXICON.phone_ids[phone] for phone in phones]
+        assert asked[number] == sorted(set(TABLE.pdf[np.isin(TABLE.phone, numbers)].tolist()))
 
 
 def test_an_utterance_shorter_than_its_states_has_no_path_and_harms_no_other():

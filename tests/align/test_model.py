@@ -64,7 +64,9 @@ def test_a_damaged_model_is_refused(folder):
 
 def test_a_model_of_another_kind_is_refused(folder):
     io.save_tensors(folder / "model.safetensors", {"layers.0.weight": torch.zeros(3)})
-    told = "not a GMM .expected tensors mean, pdf, .*found layers.0.weight.; name a folder made by kdasr mono"
+    told = (
+        "not a GMM .expected tensors mean, pdf, .*found layers.0.weight.; name a folder made by kdasr mono or kdasr tri"
+    )
     with pytest.raises(Refusal, match=told):
         read_model(folder)
 

@@ -10,31 +10,24 @@ import torch
 
 pytest.importorskip("k2")
 
+from kdasr.align import rounds
 from kdasr.align.aligner import AlignOptions
 from kdasr.align.gmm import flat_gmm
 from kdasr.align.model import GmmModel, gmm_frames
-from kdasr.align.monophone import NUM_PARTS, MonophoneOptions, Part, _make_part, _rounds, train
+from kdasr.align.monophone import MonophoneOptions, flat_part, train
+from kdasr.align.part import NUM_PARTS, Part, Share, TrainingSet
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 from tests import toy
+from tests.align.here import Here
 from tests.tables import write_features
 
 LEXICON = toy.lexicon(3, 5)
 OPTIONS = MonophoneOptions(iterations=8, realign=(1, 2, 3, 4, 6), gaussians=40, grow_until=5, minimum_occupancy=3.0)
 SCALES = AlignOptions()
 TEXTS = toy.sentences(14)
-
-
-class Here:
-    """The parts in this process instead of others."""
-
-    def __init__(self, items) -> None:
-        self.parts = [_make_part(item) for item in items]
-
-    def each(self, method, *arguments):
-        return [method(part, *arguments) for part in self.parts]
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +37,12 @@ def speech(tmp_path_factory):
 
 
 def rounds_here(table: FrameTable, options: MonophoneOptions = OPTIONS) -> tuple[GmmModel, list[list[int]], Here]:
-    ids = list(table.by_id)
-    shares = [ids[number::NUM_PARTS] for number in range(NUM_PARTS)]
-    boost = float(np.log(options.boost_silence))
-    parts = Here([(table.folder, share, [TEXTS[id] for id in share], LEXICON, SCALES, boost) for share in shares])
+    parts = Here(flat_part, TrainingSet.of(table, TEXTS, LEXICON, 0.0).shares)
     tree = Tree.monophone(make_topology(LEXICON))
+    parts.each(Part.tie, tree, SCALES, float(np.log(options.boost_silence)))
     gmm = flat_gmm(torch.cat(gmm_frames(table)), tree.num_pdfs)
-    model, lost = _rounds(parts, gmm, tree, options, SCALES)  # type: ignore[arg-type]
-    return model, lost, parts
+    gmm, transitions, lost = rounds.run(parts, gmm, tree, options, SCALES, first=0)  # type: ignore[arg-type]
+    return GmmModel(gmm, transitions, tree), lost, parts
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +92,9 @@ def test_what_leaves_a_state_sums_to_1(trained):
 
 
 def part_of(table: FrameTable, texts: dict[str, str], boost: float = 0.0) -> Part:
-    return _make_part((table.folder, list(texts), list(texts.values()), LEXICON, SCALES, boost))
+    part = flat_part(Share(table.folder, list(texts), list(texts.values()), LEXICON))
+    part.tie(part.tree, SCALES, boost)
+    return part
 
 
 def test_an_utterance_too_short_for_the_flat_start_is_found_by_realignment(tmp_path):
@@ -109,10 +102,10 @@ def test_an_utterance_too_short_for_the_flat_start_is_found_by_realignment(tmp_p
     features = {"a1": rng.normal(size=(60, 4)), "a2": rng.normal(size=(8, 4))}  # SIL A SIL is flat from 13 frames on
     table = FrameTable(write_features(tmp_path / "mfcc", {id: array.astype("f4") for id, array in features.items()}))
     part = part_of(table, {"a1": "A", "a2": "A"})
-    gmm = flat_gmm(part.frames, part.table.num_pdfs)
+    gmm = flat_gmm(part.frames, part.tree.table.num_pdfs)
     statistics, counts, lost = part.statistics(gmm)
     assert lost == [1] and statistics.num_frames == 60 == counts.sum()
-    part.align(gmm, torch.zeros(len(part.table)))
+    part.align(gmm, torch.zeros(len(part.tree.table)))
     statistics, counts, lost = part.statistics(gmm)
     assert lost == [] and statistics.num_frames == 68 == counts.sum()
 
@@ -122,7 +115,7 @@ def test_boosted_silence_takes_more_frames(speech, trained):
     frames = []
     for boost in (0.0, 60.0):
         part = part_of(table, TEXTS, boost)
-        part.align(model.gmm, torch.zeros(len(part.table)))
+        part.align(model.gmm, torch.zeros(len(part.tree.table)))
         frames.append(sum(int((model.table.phone[path] == 1).sum()) for path in part.paths if path is not None))
     assert frames[1] > frames[0] > 0
 
@@ -140,10 +133,10 @@ def test_training_on_nothing_but_lost_utterances_is_refused(tmp_path):
     """8 frames hold the word but not the flat start's two silences."""
     frames = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
     table = FrameTable(write_features(tmp_path / "mfcc", {"a1": frames}))
-    parts = Here([(table.folder, ["a1"], ["A"], LEXICON, SCALES, 0.0)])
+    parts = Here(flat_part, [Share(table.folder, ["a1"], ["A"], LEXICON)])
     tree = Tree.monophone(make_topology(LEXICON))
-    with pytest.raises(Refusal, match="monophone training: no utterance aligns in round 0; check that audio and"):
-        _rounds(parts, flat_gmm(torch.randn(9, 12), 25), tree, OPTIONS, SCALES)  # type: ignore[arg-type]
+    with pytest.raises(Refusal, match="GMM training: no utterance aligns in round 0; check that audio and"):
+        rounds.run(parts, flat_gmm(torch.randn(9, 12), 25), tree, OPTIONS, SCALES, first=0)  # type: ignore[arg-type]
 
 
 def test_options_out_of_range():

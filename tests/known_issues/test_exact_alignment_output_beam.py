@@ -29,7 +29,7 @@ def aligned(**options: Any) -> list[np.ndarray | None]:
     frames = [toy.random_frames(length, TABLE.num_pdfs, length, 60) - 300 for length in LENGTHS]
     made = Aligner([graph] * len(LENGTHS), LENGTHS, AlignOptions(**options))
     scores = torch.from_numpy(np.log(TABLE.probability)).float()
-    return made.align(lambda batch: [frames[number] for number in batch], scores)
+    return made.align(lambda number, pdfs: frames[number][:, pdfs], scores)
 
 
 def test_long_utterances_with_large_scores_align_at_the_first_beam():

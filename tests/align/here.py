@@ -1,0 +1,16 @@
+"""The parts of a training set in this process, so that a test can look into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+class Here:
+    """Stands for `jobs.Workers`."""
+
+    def __init__(self, make: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        self.parts = [make(item) for item in items]
+
+    def each(self, method: Callable[..., Any], *arguments: object) -> list[Any]:
+        return [method(part, *arguments) for part in self.parts]
