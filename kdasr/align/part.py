@@ -17,7 +17,7 @@ from kdasr.align.model import speaker_frames
 from kdasr.align.segments import converted
 from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
@@ -132,7 +132,7 @@ class Part:
         self.paths = [None if path is None else converted(path, self.tree, tree) for path in self.paths]
         self.tree = tree
         lexicon = self.share.lexicon
-        graphs = [expand_states(transcript_graph(lexicon.known(text), lexicon), tree) for text in self.share.texts]
+        graphs = [alignment_graph(lexicon.known(text), lexicon, tree) for text in self.share.texts]
         self.aligner = Aligner(graphs, self.lengths, options)
         self.boost = torch.zeros(tree.num_pdfs)
         self.boost[tree.silence_pdfs()] = boost
