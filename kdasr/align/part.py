@@ -153,6 +153,13 @@ class Part:
         rows = np.flatnonzero(transitions >= 0)
         return torch.from_numpy(rows), transitions[rows]
 
+    def spoken(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of `frames` that are aligned to other phones than silence, (A,) long, and their pdfs, (A,) long."""
+        rows, transitions = self.aligned()
+        pdfs = self.pdfs(transitions)
+        speech = ~torch.isin(pdfs, torch.tensor(self.tree.silence_pdfs()))
+        return rows[speech], pdfs[speech]
+
     def statistics(self, gmm: Gmm) -> tuple[Statistics, np.ndarray, list[int]]:
         """Statistics of mixtures and transitions `(num_transitions,)` at the current alignment, and who is lost."""
         rows, transitions = self.aligned()

@@ -201,11 +201,15 @@ def _contexts(part: Part, width: int) -> ContextStatistics:
 
 
 def _lda(part: Part, context: int) -> LdaStatistics:
-    """Sums of spliced cepstra, utterance by utterance: spliced all at once they would fill the memory."""
-    aligned = ((x, path) for x, path in zip(part.cepstra, part.paths, strict=True) if path is not None)
-    none = LdaStatistics.of(_spliced(part.cepstra[0][:0], context), torch.zeros(0).long(), part.tree.num_pdfs)
-    each = (LdaStatistics.of(_spliced(x, context), part.pdfs(path), part.tree.num_pdfs) for x, path in aligned)
-    return functools.reduce(LdaStatistics.__add__, each, none)
+    """Sums of spliced cepstra but silence's, utterance by utterance: spliced all at once they would fill the memory."""
+    rows, pdfs = part.spoken()
+    total = LdaStatistics.of(_spliced(part.cepstra[0][:0], context), pdfs[:0], part.tree.num_pdfs)
+    edges = np.cumsum([0, *part.lengths])
+    bounds = np.searchsorted(rows.numpy(), edges)
+    for x, edge, begin, end in zip(part.cepstra, edges, bounds, bounds[1:], strict=False):
+        chosen = slice(begin, end)
+        total += LdaStatistics.of(_spliced(x, context)[rows[chosen] - edge], pdfs[chosen], part.tree.num_pdfs)
+    return total
 
 
 def _spliced(cepstra: np.ndarray, context: int) -> torch.Tensor:
@@ -213,8 +217,8 @@ def _spliced(cepstra: np.ndarray, context: int) -> torch.Tensor:
 
 
 def _mllt(part: Part, gmm: Gmm) -> MlltStatistics:
-    rows, transitions = part.aligned()
-    return MlltStatistics.of(gmm, part.frames[rows], part.pdfs(transitions))
+    rows, pdfs = part.spoken()
+    return MlltStatistics.of(gmm, part.frames[rows], pdfs)
 
 
 def _fmllr(part: Part, gmm: Gmm, target: Gmm) -> dict[str, fmllr.FmllrStatistics]:
