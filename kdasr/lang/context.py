@@ -40,7 +40,7 @@ def with_context(graph: Graph, tree: Tree) -> Graph:
     state, after = _pairs(np.append(graph.source, final), np.append(seen, 0), sides)
     again, row = join(graph.target[arc], state)
     arc, left, right = arc[again], left[again], after[row]
-    source = np.where(left > 0, (graph.source[arc] * sides + left) * sides + seen[arc], 0)
+    source = np.where(left > 0, (graph.source[arc].astype(np.int64) * sides + left) * sides + seen[arc], 0)
     target = (graph.target[arc].astype(np.int64) * sides + phone[arc]) * sides + right
     _, numbers = np.unique(np.concatenate([source, target]), return_inverse=True)
     source, target = np.split(numbers, 2)

@@ -52,14 +52,14 @@ def _marked(num_states: int, *states: np.ndarray | int) -> np.ndarray:
 
 
 def _closure(epsilons: Graph, rows: _WordRows) -> Graph:
-    """An arc for each path of epsilons."""
+    """An arc for each path of epsilons; the first word comes last, since of equals k2's best path takes the last."""
     paths = [epsilons]
     while len(paths[-1]):
         if (paths[-1].source == paths[-1].target).any():
             raise ValueError("a cycle of epsilons")
         paths.append(_followed(paths[-1], epsilons, rows))
     found = concatenated(paths)
-    return found.arcs(np.argsort(found.source, kind="stable"))
+    return found.arcs(np.lexsort((-found.words, found.source)))
 
 
 def _followed(arcs: Graph, ways: Graph, rows: _WordRows) -> Graph:

@@ -13,6 +13,7 @@ pytest.importorskip("k2")
 pytest.importorskip("kaldifst")
 pytest.importorskip("kaldilm")
 
+from kdasr import fsa
 from kdasr.align.model import scaled_transitions
 from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
@@ -219,6 +220,21 @@ def test_a_long_known_sentence_is_found(graphs):
     frames = toy.random_frames(len(pdfs), 9, 0) - 40
     frames[range(len(pdfs)), pdfs] = 0
     assert decode(graphs[True], frames)[1] == words and decode(graphs[False], frames)[1] == words
+
+
+@pytest.mark.parametrize("words", [("TO", "TWO"), ("TWO", "TO")])
+def test_of_homophones_as_likely_as_each_other_the_first_word_is_found(tmp_path, words):
+    """The search itself, whose choice between equals rests on the order of arcs."""
+    rows = "".join(f"-0.5\t{word}\n" for word in words)
+    text = f"\\data\\\nngram 1=4\n\n\\1-grams:\n-99\t<s>\n-0.5\t</s>\n{rows}\n\\end\\\n"
+    lexicon = toy.lexicon()
+    graph = build(lexicon, toy.write_arpa(tmp_path / "lm.arpa", text))
+    pdfs = [lexicon.phone_ids[phone] + 1 for phone in ("t", "u", "t", "u")]
+    frames = toy.random_frames(4, 9, 0)
+    frames[range(4), pdfs] += 20
+    lattices = fsa.k2().intersect_dense_pruned(fsa.stack([fsa.fsa(graph)]), fsa.dense([frames]), 20, 8, 30, 1000)
+    (found,) = fsa.path_rows(fsa.best_paths(lattices), "words", final=True)
+    assert [lexicon.words[row - 1] for row in found if row] == ["TO", "TO"]
 
 
 def test_words_that_the_lexicon_lacks_are_left_out(graphs):

@@ -66,6 +66,13 @@ def test_arcs_into_a_state_that_backs_off_are_multiplied_not_those_out_of_it():
     assert len(without_epsilons(graph, NUM_WORDS)) == len(graph) - 1 + 2
 
 
+def test_of_equal_ways_the_first_word_comes_last_and_none_is_lost():
+    for words in ((1, 3, 2), (3, 2, 1)):
+        ways = [(1, 2, 0, -1.0, word) for word in words]
+        found = without_epsilons(make([(0, 1, a, 0.0, 0), *ways, (2, 3, FINAL, 0.0, 0)]), NUM_WORDS)
+        assert found.words.tolist() == [3, 2, 1, 0]
+
+
 def test_transitions_and_phone_starts_stay_on_their_arcs():
     graph = make([(0, 1, a, 0.0, 0), (1, 2, 0, -1.0, 0), (1, 2, b, 0.0, 0), (2, 3, FINAL, 0.0, 0)])
     graph.transition[:], graph.phone_start[:] = (7, -1, 9, -1), (1, 0, 0, 0)
