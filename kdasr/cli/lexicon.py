@@ -53,6 +53,7 @@ def command(
     spoken = count_words(text for folder in cuts for text in options.transcripts(folder).values())
     asked = set(unigrams(read_arpa(arpa))) if arpa else set()
     if text:
-        asked |= most_frequent(count_words(read_sentences(text)), vocabulary, words.keys() | spoken.keys())
+        known = words.keys() | (spoken.keys() if lexicon.guess else ())
+        asked |= most_frequent(count_words(read_sentences(text)), vocabulary, known)
     guess = Guesser(files["weights"]) if lexicon.guess else None
     io.finish(out, **write_lexicon(out, words, spoken, asked, guess))

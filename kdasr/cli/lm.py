@@ -46,7 +46,8 @@ def command(
     lm = settings.section("lm")
     source = {"cuts": options.fingerprint(cuts, "corpus")} if cuts else {"text": io.fingerprint(text or "")}
     inputs = source | ({"lang": options.fingerprint(lang, "lang")} if lang else {})
-    known = read_language(lang).lexicon.pronunciations if lang else None
+    lexicon = read_language(lang).lexicon if lang else None
+    known = lexicon.pronunciations.keys() - {lexicon.options.unknown_word} if lexicon else None
     if not io.begin(out, io.Made("lm", lm, inputs), overwrite):
         return
     sentences = list(options.transcripts(cuts).values()) if cuts else read_sentences(text or "")
