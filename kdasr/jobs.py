@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -98,6 +99,23 @@ def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
                 yield under_way.popleft().result()
     finally:
         torch.set_num_threads(threads)  # a thread's setting reaches MKL as a whole
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch to one thread, for work on small matrices.
+
+    They gain nothing by a second thread, and lose much where others use the cores too, as worker processes do: an
+    estimation of half a second once took half a minute.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _call_packed(call: bytes) -> tuple[bytes, float]:
