@@ -30,7 +30,7 @@ class Graph:
     Attributes:
         source: state that an arc leaves, int32.
         target: state that it enters, int32.
-        label: phone number or pdf + 1; -1 on arcs into the final state, int32.
+        label: phone number, HMM number or pdf + 1; 0 of epsilons, -1 on arcs into the final state, int32.
         score: log of lexicon, n-gram and pronunciation probabilities (no transition probabilities), float32.
         words: row of `word_sequences` that the arc gives out, int32; 0 is no word, row w <= number of words is word w.
         transition: transition id, -1 where the arc takes no frame or at the phone level, int32.
@@ -59,6 +59,10 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def arcs(self, rows: np.ndarray) -> Graph:
+        """A graph of some of the arcs: their numbers, or a mask."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
 
     def with_transitions(self, transition_scores: np.ndarray) -> Graph:
         """The graph with the scores of its transition ids, (num_transitions,), added to its arcs' scores."""
@@ -94,6 +98,46 @@ def phone_graph(
     none = np.full(len(source), -1, np.int32)
     score = np.ascontiguousarray(score, np.float32)
     return Graph(source, target, label, score, words, none, np.zeros_like(none), word_sequences)
+
+
+def concatenated(graphs: Sequence[Graph]) -> Graph:
+    """A graph of the arcs of several, one after the other; states and word sequences are the same in all."""
+    arrays = {name: np.concatenate([getattr(graph, name) for graph in graphs]) for name in ARRAYS}
+    return replace(graphs[0], **arrays)
+
+
+def renumbered(graph: Graph, final: int) -> Graph:
+    """Arcs sorted by source, states numbered without gaps, the start 0 and the final state last.
+
+    Args:
+        graph: its arcs in any order.
+        final: its final state.
+    """
+    used = np.zeros(max(graph.source.max(), graph.target.max()) + 1, bool)
+    used[graph.source] = used[graph.target] = True
+    numbers = np.cumsum(used, dtype=np.int32) - 1
+    numbers[final + 1 :] -= 1
+    numbers[final] = used.sum() - 1
+    source, target = numbers[graph.source], numbers[graph.target]
+    # k2 wants arcs sorted by label within a state; of arcs in sorted pieces one key is sorted faster than two
+    order = np.argsort(source.astype(np.int64) * (graph.max_label + 2) + graph.label, kind="stable")
+    return replace(graph, source=source, target=target).arcs(order)
+
+
+def join(keys: np.ndarray, sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of places at which two arrays of numbers from 0, such as states, hold the same number.
+
+    Args:
+        keys: in any order, (K,).
+        sorted_keys: in rising order, (S,).
+
+    Returns:
+        Places in `keys`, rising, and in `sorted_keys`, both (num_pairs,).
+    """
+    counts = np.bincount(sorted_keys, minlength=int(keys.max(initial=0)) + 1)
+    begins, counts = (np.cumsum(counts) - counts)[keys], counts[keys]
+    place = np.repeat(np.arange(len(keys)), counts)
+    return place, np.arange(len(place)) + np.repeat(begins - np.cumsum(counts) + counts, counts)
 
 
 def write_graph(path: str | Path, graph: Graph, **facts: object) -> None:

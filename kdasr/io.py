@@ -97,15 +97,19 @@ def read_text(path: str | Path, kind: str = "file", do: str = "correct the path"
     """Reads a text file in UTF-8.
 
     Args:
-        path: the file.
+        path: the file; unpacked where its name ends in `.gz`.
         kind: what messages call it.
         do: the way out when there is none.
 
     Raises:
-        Refusal: it is absent, or in another encoding.
+        Refusal: it is absent, in another encoding, or a damaged gzip file.
     """
+    opener = gzip.open if str(path).endswith(".gz") else open
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with opener(path, "rt", encoding="utf-8") as file:
+            return str(file.read())
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise Refusal("damaged gzip file", where=path, found=str(error), do="fetch or make it again") from None
     except (FileNotFoundError, IsADirectoryError):
         raise Refusal(f"no such {kind}", where=path, do=do) from None
     except UnicodeDecodeError as error:

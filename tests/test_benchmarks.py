@@ -1,4 +1,4 @@
-"""benchmarks/training.py: nets as the recipes set them."""
+"""benchmarks/training.py: nets as the recipes set them; benchmarks/graph.py on a graph that is made at once."""
 
 import json
 import subprocess
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from kdasr.lang.lexicon import read_lexicon
+from kdasr.lang.topology import make_topology
+from tests import toy
 
 ROOT = Path(__file__).parents[1]
 CONF = yaml.safe_load((ROOT / "egs" / "mnist" / "conf" / "default.yaml").read_text())
@@ -24,3 +28,21 @@ def test_a_net_is_timed_as_its_recipe_sets_it(net, options):
     for name in ("dropout", "input_dropout", "jitter", "max_norm"):
         assert row.get(name, 0) == options.get(name, 0)
     assert row["frames/s"] > 0 and row["share"] == pytest.approx(row["frames/s"] / row["bound"], rel=0.01)
+
+
+def test_a_graph_is_timed_and_told_with_its_memory(tmp_path):
+    pytest.importorskip("kaldifst")
+    (tmp_path / "lexicon").write_text(toy.LEXICON)
+    toy.context_tree(make_topology(read_lexicon(tmp_path / "lexicon")), 3).write(tmp_path / "tree")
+    files = {"lexicon": tmp_path / "lexicon", "arpa": toy.write_arpa(tmp_path / "lm"), "tree": tmp_path / "tree"}
+    options = [str(word) for name, path in files.items() for word in (f"--{name}", path)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "graph.py"), *options]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows[2:]] == [
+        "decoding graph, s",
+        "its memory, GiB",
+        "search of random frames, x real time",
+        "memory after it, GiB",
+    ]
+    assert [row[4] for row in rows[2:]] == ["yes", "yes", "", "yes"]

@@ -9,7 +9,7 @@ import torch
 
 from kdasr import fsa, io
 from kdasr.fsa import FINAL, Graph, make_graph, phone_graph
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
@@ -20,7 +20,7 @@ TREE = Tree.monophone(make_topology(LEXICON))
 
 
 def graph_of(text: str) -> Graph:
-    return expand_states(transcript_graph(text.split(), LEXICON), TREE)
+    return alignment_graph(text.split(), LEXICON, TREE)
 
 
 def same(one: Graph, other: Graph) -> bool:

@@ -215,6 +215,16 @@ def test_text_comes_back_or_is_refused(tmp_path):
             io.read_text(path, "list", "name one")
 
 
+def test_packed_text_is_unpacked_or_refused(tmp_path):
+    packed = gzip.compress("Zürich\n".encode())
+    (tmp_path / "a.gz").write_bytes(packed)
+    assert io.read_text(tmp_path / "a.gz") == "Zürich\n"
+    for damaged in (packed[:-9], packed[:12] + b"?" + packed[13:], b"Zurich"):
+        (tmp_path / "a.gz").write_bytes(damaged)
+        with pytest.raises(Refusal, match="a.gz: damaged gzip file .found .*; fetch or make it again"):
+            io.read_text(tmp_path / "a.gz")
+
+
 def test_a_folder_s_hash_is_of_results_not_of_logs(tmp_path):
     (tmp_path / "model").write_text("1")
     before = io.folder_hash(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import torch
 
 from kdasr.fsa import FINAL, Graph
 from kdasr.lang.lexicon import LangOptions, Lexicon
+from kdasr.lang.topology import Topology
+from kdasr.lang.tree import PLACES, Leaf, Node, Split, Tree
 from tests.tables import write_features
 
 # A is a prefix of AB and one phone long, B has a variant, TO and TWO are homophones
@@ -49,6 +53,52 @@ def lexicon(states: int = 1, silence_states: int = 2, noise_words: tuple[str, ..
     pronunciations["<UNK>"] = [("SPN",)]
     options = LangOptions(states=states, silence_states=silence_states, noise_words=noise_words)
     return Lexicon(pronunciations, options)
+
+
+def pronounced(words: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[list[int], float]]:
+    """Phones and score of every choice of variants, and of silence or none at every edge of a word."""
+    silence = lexicon.phone_ids["SIL"]
+    for variants in itertools.product(*(lexicon.pronunciations[word] for word in words)):
+        for pauses in itertools.product((False, True), repeat=len(words) + 1):
+            phones = [silence] * pauses[0]
+            for variant, pause in zip(variants, pauses[1:], strict=True):
+                phones += [lexicon.phone_ids[phone] for phone in variant] + [silence] * pause
+            yield phones, (len(words) + 1) * math.log(0.5)
+
+
+def context_tree(topology: Topology, width: int, group: int = 1) -> Tree:
+    """A tree in which a phone's pdfs depend on which group of `group` numbers the phones beside it are of.
+
+    Silences have their own, whatever stands beside them.
+    """
+    sides = range(len(topology.phones) + 1)
+    groups = [frozenset(sides[begin : begin + group]) for begin in range(0, len(sides), group)]
+    pdf = itertools.count()
+
+    def grown(questions: Sequence[tuple[str, Sequence[frozenset[int]]]]) -> Node:
+        if not questions:
+            return Leaf(next(pdf))
+        (ask, answers), *others = questions
+        *asked, _ = branches = [(members, grown(others)) for members in answers]
+        node = branches[-1][1]
+        for members, yes in reversed(asked):
+            node = Split(ask, members, yes, node)
+        return node
+
+    roots = []
+    for phone, name in enumerate(topology.phones, start=1):
+        questions = [("state", [frozenset([state]) for state in range(topology.num_states(phone))])]
+        if name not in topology.silence_phones:
+            questions += [(place, groups) for place in PLACES[width] if place != "phone"]
+        roots.append((frozenset([phone]), grown(questions)))
+    return Tree(topology, width, tuple(roots))
+
+
+def windows(phones: Sequence[int], width: int) -> list[tuple[int, ...]]:
+    """The window of each phone."""
+    padded = [0, *phones, 0]
+    reach = {1: (1, 2), 2: (0, 2), 3: (0, 3)}[width]
+    return [tuple(padded[place + reach[0] : place + reach[1]]) for place in range(len(phones))]
 
 
 def all_paths(graph: Graph, num_frames: int | None = None) -> Iterator[list[int]]:

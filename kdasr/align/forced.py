@@ -13,7 +13,7 @@ from kdasr.align.aligner import Aligner, AlignOptions
 from kdasr.align.model import GmmModel, expect_cepstra, expect_topology, gmm_frames, read_model, scaled_transitions
 from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable, FrameTableWriter
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
 
@@ -39,7 +39,7 @@ def align_utterances(
     Returns:
         Transition ids (T,) int32 of each utterance, None where there is no path (shorter than its states).
     """
-    graphs = [expand_states(transcript_graph(lexicon.known(text), lexicon), model.tree) for text in texts]
+    graphs = [alignment_graph(lexicon.known(text), lexicon, model.tree) for text in texts]
     lengths = [len(matrix) for matrix in frames]
 
     def log_likelihoods(batch: Sequence[int]) -> list[torch.Tensor]:

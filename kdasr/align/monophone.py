@@ -20,7 +20,7 @@ from kdasr.align.gmm import Gmm, Statistics, accumulate, flat_gmm, maximise, spl
 from kdasr.align.model import GmmModel, gmm_frames, scaled_transitions, transition_estimate
 from kdasr.align.utterances import NO_PATH, alignable, check_bad
 from kdasr.data.table import FrameTable
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import equal_alignment, make_topology
 from kdasr.lang.tree import Tree
@@ -85,7 +85,7 @@ class Part:
         self.frames = torch.cat(self.matrices)
         self.boost = torch.zeros(self.table.num_pdfs)
         self.boost[self.tree.silence_pdfs()] = boost
-        graphs = (expand_states(transcript_graph(lexicon.known(text), lexicon), self.tree) for text in texts)
+        graphs = (alignment_graph(lexicon.known(text), lexicon, self.tree) for text in texts)
         self.aligner = Aligner(list(graphs), self.lengths, options)
         phones = (_flat_phones(text, lexicon) for text in texts)
         self.paths = [

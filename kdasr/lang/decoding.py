@@ -1,29 +1,28 @@
-"""The decoding graph: lexicon and n-gram composed, determinised and minimised by kaldifst, expanded to HMM states.
+"""The decoding graph: lexicon and n-gram composed, in context, determinised, minimised, expanded to HMM states.
 
-L o G is made at the phone level with disambiguation symbols (#0 on back-off arcs, #1... on homophones and prefixes),
-which become epsilons after determinisation and are removed before phones are expanded, while the graph is small.
+L o G is made of phones, with disambiguation symbols (#0 on back-off arcs, #1... on homophones and prefixes) that keep
+it determinisable; it is determinised before its context is composed and again when windows have become HMMs, and
+minimised then: to do so before, too, takes as long and changes nothing. The symbols become epsilons and are removed
+last, where only the arcs out of the last state of an HMM are multiplied.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kdasr import fsa
-from kdasr.fsa import FINAL, Graph, make_graph, phone_graph
+from kdasr.fsa import FINAL, Graph, phone_graph
+from kdasr.lang.context import compose_context
+from kdasr.lang.epsilons import without_epsilons
+from kdasr.lang.grammar import grammar
 from kdasr.lang.graph import expand_states
 from kdasr.lang.lexicon import Lexicon
-from kdasr.lang.lm import read_arpa
+from kdasr.lang.transducer import Transducer
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
@@ -57,19 +56,30 @@ def decoding_graph(lexicon: Lexicon, arpa: str | Path, tree: Tree, options: Grap
     Raises:
         Refusal: the n-gram's file is damaged, or has no word of the lexicon.
     """
+    hmms = _hmm_graph(lexicon, arpa, tree, options.determinize)
+    return without_epsilons(expand_states(hmms, tree), len(lexicon.words))
+
+
+def _hmm_graph(lexicon: Lexicon, arpa: str | Path, tree: Tree, determinize: bool) -> Graph:
+    """Lexicon and n-gram composed and in context: labels are HMM numbers, disambiguation symbols epsilons."""
     import kaldifst
 
-    grammar = _grammar(lexicon, arpa)
     disambiguated, num_symbols = _disambiguate(lexicon)
     first_symbol = len(lexicon.phones) + 1
     words = _compiled(lexicon_arcs(lexicon, disambiguated, first_symbol, first_symbol + num_symbols), final=1)
     kaldifst.arcsort(words, "olabel")
-    composed = kaldifst.compose(words, grammar)
-    if options.determinize:
+    composed = kaldifst.compose(words, grammar(lexicon, arpa))
+    if composed.start < 0:
+        do = "check the probabilities of </s> and of the words"
+        raise Refusal("the n-gram has no sentence of the lexicon's words", where=arpa, do=do)
+    if determinize:
         kaldifst.determinize_star(composed, use_log=True)
+    composed = compose_context(composed, tree, num_symbols + 1)
+    if determinize:
+        if tree.width > 1:
+            kaldifst.determinize_star(composed, use_log=True)
         kaldifst.minimize_encoded(composed)
-    phones = _without_epsilons(_graph_of(composed, first_symbol, len(lexicon.words)), len(lexicon.words))
-    return expand_states(phones, tree)
+    return _graph_of(composed, len(tree.hmms), len(lexicon.words))
 
 
 def lexicon_arcs(
@@ -121,48 +131,6 @@ def _disambiguate(lexicon: Lexicon) -> tuple[list[tuple[str, list[int]]], int]:
     return result, max(taken.values(), default=0) + 1
 
 
-def _grammar(lexicon: Lexicon, arpa: str | Path) -> Any:
-    """G: the n-gram as an acceptor of the lexicon's words, #0 on the input of back-off arcs."""
-    import kaldifst
-    import kaldilm
-
-    read_arpa(arpa)  # refuses what kaldilm would end the process at
-    symbols = ["<eps>", *lexicon.words, "#0", "<s>", "</s>"]
-    with tempfile.TemporaryDirectory() as folder, _silent_stderr():
-        table = Path(folder) / "words.txt"
-        table.write_text("".join(f"{word} {number}\n" for number, word in enumerate(symbols)), encoding="utf-8")
-        text = kaldilm.arpa2fst(
-            str(arpa),
-            "",
-            disambig_symbol="#0",
-            read_symbol_table=str(table),
-            max_arpa_warnings=0,
-            ilabel_sort=True,
-        )
-    arcs = (fields for line in text.splitlines() if len(fields := line.split()) > 3)
-    if not any(1 <= int(fields[3]) <= len(lexicon.words) for fields in arcs):
-        raise Refusal(
-            "lexicon and n-gram have no word in common", where=arpa, do="use the same spelling and case in both"
-        )
-    grammar = kaldifst.compile(text)
-    kaldifst.arcsort(grammar, "ilabel")
-    return grammar
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Lets nothing through to file descriptor 2: kaldilm's C++ tells there of every section that it reads."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _compiled(arcs: list[Arc], final: int) -> Any:
     import kaldifst
 
@@ -170,44 +138,22 @@ def _compiled(arcs: list[Arc], final: int) -> Any:
     return kaldifst.compile("\n".join([*lines, f"{final} 0"]) + "\n")
 
 
-def _graph_of(transducer: Any, first_symbol: int, num_words: int) -> Graph:
-    """The arrays of a kaldifst transducer; disambiguation symbols become epsilon, costs scores; the start becomes 0.
+def _graph_of(transducer: Any, num_hmms: int, num_words: int) -> Graph:
+    """The arrays of a kaldifst transducer; disambiguation symbols become epsilons, costs scores; the start becomes 0.
 
     Args:
-        transducer: its text has rows `source target phone word [cost]`, and `state [cost]` for final states; the first
-            row begins with the start.
-        first_symbol: smallest disambiguation symbol among the phones.
+        transducer: has a start.
+        num_hmms: larger labels are disambiguation symbols.
         num_words: larger word labels (#0) give out nothing.
     """
-    rows = [line.split() for line in transducer.to_str().splitlines()]
-    start = int(rows[0][0])
-    final = 1 + max(int(state) for row in rows for state in row[: 2 if len(row) > 2 else 1])
-    number = {start: 0, 0: start}
-    arcs = []
-    for row in rows:
-        source = number.get(int(row[0]), int(row[0]))
-        if len(row) <= 2:
-            arcs.append((source, final, FINAL, -float(row[1]) if len(row) == 2 else 0.0, 0))
-            continue
-        target, phone, word = number.get(int(row[1]), int(row[1])), int(row[2]), int(row[3])
-        score = -float(row[4]) if len(row) == 5 else 0.0
-        arcs.append((source, target, phone if phone < first_symbol else 0, score, word if word <= num_words else 0))
-    return make_graph(arcs)
-
-
-def _without_epsilons(graph: Graph, num_words: int) -> Graph:
-    """Removes epsilon arcs; an arc that takes over the words of epsilons beside it refers to a word sequence."""
-    k2 = fsa.k2()
-    removed = k2.connect(k2.remove_epsilon(fsa.fsa(graph)))
-    rows: dict[tuple[int, ...], int] = {(): 0, **{(word,): word for word in range(1, num_words + 1)}}
-    words = [rows.setdefault(tuple(sequence), len(rows)) for sequence in _sequences(removed.words)]
-    source, target, label = removed.arcs.values().numpy()[:, :3].T
-    return phone_graph(
-        source, target, label, removed.scores.numpy(), np.array(words), tuple(list(rows)[num_words + 1 :])
-    )
-
-
-def _sequences(words: Any) -> list[list[int]]:
-    """Word numbers of each arc, whether k2 made the attribute ragged or not."""
-    lists = words.tolist()
-    return [[word for word in (item if isinstance(item, list) else [item]) if word > 0] for item in lists]
+    found = Transducer.of(transducer)
+    arcs, final, ends = found.arcs, len(found.final), np.flatnonzero(np.isfinite(found.final))
+    numbers = np.arange(final + 1)
+    numbers[[0, found.start]] = found.start, 0
+    source, nothing = numbers[np.append(found.source, ends)], np.zeros_like(ends)
+    order = np.argsort(source, kind="stable")
+    target = numbers[np.append(arcs["target"], nothing + final)]
+    label = np.append(np.where(arcs["label"] <= num_hmms, arcs["label"], 0), nothing + FINAL)
+    score = -np.append(arcs["cost"], found.final[ends])
+    words = np.append(np.where(arcs["word"] <= num_words, arcs["word"], 0), nothing)
+    return phone_graph(source[order], target[order], label[order], score[order], words[order])

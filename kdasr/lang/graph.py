@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
+from kdasr.fsa import FINAL, Graph, concatenated, join, make_graph, phone_graph, renumbered
+from kdasr.lang.context import with_context
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
@@ -59,89 +60,76 @@ def transcript_graph(words: Sequence[str], lexicon: Lexicon) -> Graph:
     return make_graph(arcs)
 
 
+def alignment_graph(words: Sequence[str], lexicon: Lexicon, tree: Tree) -> Graph:
+    """The state-level graph of a transcript: its phones in context, their HMMs expanded.
+
+    Args:
+        words: known words (see `Lexicon.known`), at least one.
+        lexicon: pronunciations and silence.
+        tree: HMMs of the phones in their contexts.
+
+    Raises:
+        Refusal: there are no words, or one is not in the lexicon.
+    """
+    return expand_states(with_context(transcript_graph(words, lexicon), tree), tree)
+
+
 def expand_states(graph: Graph, tree: Tree) -> Graph:
     """Replaces every arc of an HMM by its states: an arc for each transition, labelled by the pdf of the state left.
 
-    The arcs out of an HMM's first state also leave the source of the arc that they replace, so that no epsilon is
-    needed; they carry its score and words and mark the phone's start.
+    Arcs of the same HMM into the same state share its states. What differs is on the arcs out of an HMM's first state
+    that leave the source of each such arc, so that no epsilon is needed: they carry its score and words and mark the
+    phone's start.
 
     Args:
-        graph: its labels are HMM numbers of the tree, of monophones the phones' own.
+        graph: its labels are HMM numbers of the tree, of monophones the phones' own; epsilons (0) stay.
         tree: what the HMM numbers mean.
 
     Returns:
         The graph whose labels are pdf + 1, its states numbered without gaps.
     """
-    first, states, ways = _ways(tree)
-    final = np.flatnonzero(graph.label == FINAL)
-    hmm = np.where(graph.label == FINAL, 0, graph.label)
-    count = first[hmm + 1] - first[hmm]
-    base = graph.num_states + np.cumsum(states[hmm]) - states[hmm]  # of the states within each arc
-    arc = np.repeat(np.arange(len(graph)), count)
-    state, destination, pdf, transition = ways[:, _ranges(first[hmm], count)]
-    target = np.where(destination == states[hmm][arc], graph.target[arc], base[arc] + destination)
-    entry = state == 0
-    pieces = (
-        _columns(graph, final, graph.source[final], graph.target[final], graph.label[final], -1, entry=True),
-        _columns(graph, arc, base[arc] + state, target, pdf + 1, transition, entry=False),
-        _columns(
-            graph, arc[entry], graph.source[arc[entry]], target[entry], pdf[entry] + 1, transition[entry], entry=True
-        ),
+    takes = graph.label > 0
+    chains = _Chains(graph.arcs(takes), tree, graph.num_states)
+    return renumbered(
+        concatenated([graph.arcs(~takes), chains.inside(), chains.entries()]),
+        graph.num_states - 1,
     )
-    arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in ARRAYS}
-    return _renumbered(Graph(**arrays, word_sequences=graph.word_sequences), graph.num_states - 1)
 
 
-def _ways(tree: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The transitions of all HMMs, one HMM after the other; HMM 0, of arcs that take no frame, has none.
+class _Chains:
+    """The states of HMMs, once for each HMM and each state that it leads to.
 
-    Returns:
-        The first row of each HMM (and an end), its number of states, and rows (4, R) of state, destination, pdf,
-        transition id.
+    Args:
+        arcs: labels are HMM numbers.
+        tree: what they mean.
+        first: number of the first new state.
     """
-    destination, rows, first, states = tree.table.destination.tolist(), [], [0, 0], [0]
-    for hmm in tree.hmms:
-        for state, pdf in enumerate(hmm.pdfs):
-            rows += [(state, destination[id], pdf, id) for id in tree.table.of_state[hmm.phone, state, pdf]]
-        first.append(len(rows))
-        states.append(len(hmm.pdfs))
-    return np.array(first), np.array(states), np.array(rows, np.int64).T
 
+    def __init__(self, arcs: Graph, tree: Tree, first: int) -> None:
+        self._arcs, self._ways, num_states = arcs, tree.ways, tree.ways.num_states
+        keys = arcs.target.astype(np.int64) * len(num_states) + arcs.label
+        chains, self._of_arc = np.unique(keys, return_inverse=True)
+        self._end, self._hmm = np.divmod(chains, len(num_states))
+        self._num_states = num_states[self._hmm]
+        self._first = first + np.cumsum(self._num_states) - self._num_states
 
-def _ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """begin, begin + 1, ..., begin + count - 1 of each pair, one after the other."""
-    return np.arange(counts.sum()) + np.repeat(begins - np.cumsum(counts) + counts, counts)
+    def inside(self) -> Graph:
+        """The transitions of all chains."""
+        chain, way = join(self._hmm, self._ways.hmm)
+        source, nothing = self._first[chain] + self._ways.state[way], np.zeros(len(chain), np.int32)
+        return self._led(phone_graph(source, nothing, nothing, nothing, nothing), chain, way)
 
+    def entries(self) -> Graph:
+        """The transitions out of a chain's first state, once more from the source of each arc that enters it."""
+        first = np.flatnonzero(self._ways.state == 0)
+        arc, row = join(self._arcs.label, self._ways.hmm[first])
+        starts = replace(self._arcs.arcs(arc), phone_start=np.ones(len(arc), np.int32))
+        return self._led(starts, self._of_arc[arc], first[row])
 
-def _columns(
-    graph: Graph,
-    arcs: np.ndarray,
-    source: np.ndarray,
-    target: np.ndarray,
-    label: np.ndarray,
-    transition: np.ndarray | int,
-    entry: bool,
-) -> dict[str, np.ndarray]:
-    """Arcs that stand for `arcs` of the graph, (A,); only entries carry score, words and, with a frame, phone start."""
-    size = len(arcs)
-    return {
-        "source": source.astype(np.int32),
-        "target": target.astype(np.int32),
-        "label": label.astype(np.int32),
-        "score": graph.score[arcs] if entry else np.zeros(size, np.float32),
-        "words": graph.words[arcs] if entry else np.zeros(size, np.int32),
-        "transition": np.broadcast_to(transition, size).astype(np.int32),
-        "phone_start": (entry & (label != FINAL)).astype(np.int32),
-    }
-
-
-def _renumbered(graph: Graph, final: int) -> Graph:
-    """Arcs sorted by source, states numbered without gaps, the start 0 and the final state last."""
-    used = np.union1d(graph.source, graph.target)
-    order = np.concatenate([used[used != final], [final]])
-    numbers = np.zeros(used.max() + 1, np.int32)
-    numbers[order] = np.arange(len(order))
-    source, target = numbers[graph.source], numbers[graph.target]
-    rows = np.lexsort((graph.label, source))  # k2 wants arcs sorted by label within a state
-    arrays = {name: getattr(graph, name)[rows] for name in ARRAYS}
-    return replace(graph, **{**arrays, "source": source[rows], "target": target[rows]})
+    def _led(self, arcs: Graph, chain: np.ndarray, way: np.ndarray) -> Graph:
+        """The arcs as transitions `way` in a chain, (num_arcs,) both."""
+        destination, transition = self._ways.destination[way], self._ways.transition[way]
+        target = np.where(
+            destination == self._num_states[chain], self._end[chain], self._first[chain] + destination
+        ).astype(np.int32)
+        return replace(arcs, target=target, label=self._ways.pdf[way] + 1, transition=transition)

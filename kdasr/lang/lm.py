@@ -16,6 +16,8 @@ from kdasr import io
 from kdasr.refusal import Refusal
 
 ARPA = "lm.arpa"
+ENDS = {"<s>": "begins", "</s>": "ends"}
+LARGEST = 3.4e38  # of single precision: kaldilm reads no larger number, and no infinity
 
 
 @dataclass(frozen=True)
@@ -117,31 +119,41 @@ def read_arpa(path: str | Path) -> str:
 
     kaldilm ends the whole process at a line that it cannot read, and takes a file with lines missing as it is.
 
+    Args:
+        path: ARPA file, unpacked where its name ends in `.gz`.
+
     Raises:
-        Refusal: the file is absent, is no ARPA file, is cut off, lacks n-grams or has a line that is none.
+        Refusal: the file is absent, a damaged gzip file or no ARPA file, is cut off, lacks n-grams or has a line that
+            is none.
     """
     path = Path(path)
-    lines = io.read_text(path, "ARPA file", "name an n-gram in ARPA format").splitlines()
-    marks = [line.strip() for line in lines]
-    if "\\data\\" not in marks:
+    text = io.read_text(path, "ARPA file", "name an n-gram in ARPA format")
+    lines = [line.strip() for line in text.splitlines()]
+    if "\\data\\" not in lines:
         raise Refusal(
             "not an ARPA file", where=path, expected="a line \\data\\", found="none", do="name an n-gram in ARPA format"
         )
-    begin = marks.index("\\data\\")
-    if "\\end\\" not in marks[begin:]:
+    begin = lines.index("\\data\\")
+    if "\\end\\" not in lines[begin:]:
         raise Refusal(
             "the ARPA file is cut off", where=path, expected="a last line \\end\\", found="none", do="fetch it again"
         )
-    end = marks.index("\\end\\", begin)
-    _check_ngrams(marks[begin + 1 : end], path, begin + 2)
+    end = lines.index("\\end\\", begin)
+    _check_ngrams(lines[begin + 1 : end], path, begin + 2)
     return "\n".join(lines[begin : end + 1]) + "\n"
 
 
+def unigrams(text: str) -> list[str]:
+    """The words of an n-gram, in the text of `read_arpa`; the ends of a sentence are none."""
+    rows = text.partition("\\1-grams:\n")[2].partition("\n\\")[0].splitlines()
+    return [word for word in (row.split()[1] for row in rows if row) if word not in ENDS]
+
+
 def _check_ngrams(lines: Sequence[str], path: Path, first: int) -> None:
-    """Refuses a line that is no n-gram, a section whose size is not the declared one, and an n-gram without `</s>`."""
+    """Refuses a line that is no n-gram, a section of another size than declared, and a lack of `<s>` or `</s>`."""
     declared: dict[int, int] = {}
     found: Counter[int] = Counter()
-    order, ends = 0, False
+    order, singles = 0, set[str]()
     for number, line in enumerate(lines, start=first):
         if size := re.fullmatch(r"ngram\s+(\d+)\s*=\s*(\d+)", line):
             declared[int(size[1])] = int(size[2])
@@ -150,11 +162,14 @@ def _check_ngrams(lines: Sequence[str], path: Path, first: int) -> None:
         elif line:
             fields = line.split()
             numbers = [fields[0], *fields[order + 1 :]]
-            if not (order and len(fields) - order in (1, 2) and all(map(_is_number, numbers))):
-                expected = f"log10 probability, {order} words, back-off weight" if order else "ngram N=COUNT"
+            sizes = (1, 2) if order < max(declared, default=0) else (1,)  # the longest n-grams are no history
+            if not (order and len(fields) - order in sizes and all(map(_is_number, numbers))):
+                words = f"log10 probability, {order} words" + (", back-off weight" if len(sizes) == 2 else "")
+                expected = words if order else "ngram N=COUNT"
                 raise Refusal("not a line of an ARPA file", where=f"{path}:{number}", expected=expected, found=line)
             found[order] += 1
-            ends |= order == 1 and fields[1] == "</s>"
+            if order == 1:
+                singles.add(fields[1])
     if {order: found[order] for order in declared | found} != declared:
         raise Refusal(
             "n-grams are missing from the ARPA file, or too many",
@@ -163,13 +178,16 @@ def _check_ngrams(lines: Sequence[str], path: Path, first: int) -> None:
             found=_sizes(found),
             do="fetch or make it again",
         )
-    if not ends:
-        raise Refusal("the n-gram never ends a sentence", where=path, expected="a 1-gram </s>", found="none")
+    for symbol, does in ENDS.items():
+        if symbol not in singles:
+            raise Refusal(
+                f"the n-gram never {does} a sentence", where=path, expected=f"a 1-gram {symbol}", found="none"
+            )
 
 
 def _is_number(field: str) -> bool:
     try:
-        return not math.isnan(float(field))
+        return abs(float(field)) <= LARGEST
     except ValueError:
         return False
 

@@ -63,6 +63,27 @@ class Hmm:
 
 
 @dataclass(frozen=True)
+class HmmWays:
+    """The transitions of all HMMs as int32 columns (num_ways,), one HMM after the other.
+
+    Attributes:
+        num_states: of each HMM by its number, (num_hmms + 1,); 0 is no HMM.
+        hmm: number of the HMM.
+        state: HMM state that is left, from 0.
+        destination: HMM state that is entered; the HMM's number of states at its exit.
+        pdf: of the state that is left.
+        transition: transition id.
+    """
+
+    num_states: np.ndarray
+    hmm: np.ndarray
+    state: np.ndarray
+    destination: np.ndarray
+    pdf: np.ndarray
+    transition: np.ndarray
+
+
+@dataclass(frozen=True)
 class Tree:
     """The pdfs of all windows.
 
@@ -133,6 +154,16 @@ class Tree:
     def hmms(self) -> tuple[Hmm, ...]:
         """All HMMs, in order of phone and pdfs; HMM number n is entry n - 1."""
         return tuple(sorted(set(self._hmm_of.values()), key=lambda hmm: (hmm.phone, hmm.pdfs)))
+
+    @cached_property
+    def ways(self) -> HmmWays:
+        """The transitions of all HMMs."""
+        destination, rows = self.table.destination.tolist(), []
+        for number, hmm in enumerate(self.hmms, start=1):
+            for state, pdf in enumerate(hmm.pdfs):
+                rows += [(number, state, destination[id], pdf, id) for id in self.table.of_state[hmm.phone, state, pdf]]
+        columns = np.ascontiguousarray(np.array(rows, np.int32).T)
+        return HmmWays(np.array([0, *(len(hmm.pdfs) for hmm in self.hmms)], np.int32), *columns)
 
     @cached_property
     def _hmm_of(self) -> dict[Window, Hmm]:

@@ -11,7 +11,7 @@ pytest.importorskip("k2")
 from kdasr.align import aligner
 from kdasr.align.aligner import Aligner, AlignOptions, batches_by_length
 from kdasr.align.model import scaled_transitions
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 from tests import toy
@@ -24,7 +24,7 @@ TEXTS = ["A", "TO B A", "AB TWO", "B", "B B B"]
 
 
 def graph_of(text: str):
-    return expand_states(transcript_graph(text.split(), LEXICON), TREE)
+    return alignment_graph(text.split(), LEXICON, TREE)
 
 
 def frames_of(lengths: list[int], seed: int = 0) -> list[torch.Tensor]:

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("k2")
 
 from kdasr.align.aligner import Aligner, AlignOptions
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 from tests import toy
@@ -25,7 +25,7 @@ LENGTHS = [1500, 1100, 900, 700, 500]
 
 
 def aligned(**options: Any) -> list[np.ndarray | None]:
-    graph = expand_states(transcript_graph(["A", "TO", "B", "AB"] * 3, LEXICON), TREE)
+    graph = alignment_graph(["A", "TO", "B", "AB"] * 3, LEXICON, TREE)
     frames = [toy.random_frames(length, TABLE.num_pdfs, length, 60) - 300 for length in LENGTHS]
     made = Aligner([graph] * len(LENGTHS), LENGTHS, AlignOptions(**options))
     scores = torch.from_numpy(np.log(TABLE.probability)).float()

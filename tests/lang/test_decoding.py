@@ -1,7 +1,8 @@
-"""The decoding graph against sentences written out: lexicon, n-gram and HMMs, whatever was merged on the way."""
+"""The decoding graph against sentences written out: lexicon, n-gram and HMMs in context, whatever was merged."""
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 
@@ -12,10 +13,11 @@ pytest.importorskip("k2")
 pytest.importorskip("kaldifst")
 pytest.importorskip("kaldilm")
 
+from kdasr import fsa
 from kdasr.align.model import scaled_transitions
-from kdasr.fsa import FINAL, Graph
+from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph, expand_states, transcript_graph
 from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
@@ -39,14 +41,27 @@ def lm_score(words: tuple[str, ...]) -> float:
     return total * math.log(10)
 
 
-def build(lexicon: Lexicon, arpa, **options: bool) -> Graph:
-    topology = make_topology(lexicon)
-    return decoding_graph(lexicon, arpa, Tree.monophone(topology), GraphOptions(**options))
+def build(lexicon: Lexicon, arpa, tree: Tree | None = None, **options: bool) -> Graph:
+    tree = tree or Tree.monophone(make_topology(lexicon))
+    return decoding_graph(lexicon, arpa, tree, GraphOptions(**options))
 
 
 @pytest.fixture(scope="module")
 def arpa(tmp_path_factory):
     return toy.write_arpa(tmp_path_factory.mktemp("lm") / "toy.arpa")
+
+
+TREES = {
+    f"width {width}, groups of {group}": toy.context_tree(make_topology(toy.lexicon()), width, group)
+    for width, group in ((1, 1), (2, 1), (2, 3), (3, 1), (3, 3))
+}
+
+
+@pytest.fixture(scope="module", params=TREES.values(), ids=list(TREES))
+def in_context(arpa, request):
+    """A tree, and the decoding graphs of its windows."""
+    tree = request.param
+    return tree, [build(toy.lexicon(), arpa, tree, determinize=determinize) for determinize in (True, False)]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +99,69 @@ def test_determinising_changes_no_best_path(graphs, seed):
     frames = toy.random_frames(9, 9, 100 + seed)
     (score, words), (plain_score, plain_words) = (decode(graphs[determinize], frames) for determinize in (True, False))
     assert words == plain_words and score == pytest.approx(plain_score, abs=ROUNDING)
+
+
+def straight(graph: Graph, tree: Tree) -> Graph:
+    """The graph without the transitions that stay in their state."""
+    return graph.arcs((graph.transition < 0) | ~tree.table.is_self_loop[graph.transition])
+
+
+def test_the_graph_holds_every_sentence_with_its_windows_words_and_score_and_nothing_else(in_context):
+    """Every sentence, variant and pause that takes up to four frames when none stays in its state."""
+    lexicon, (tree, graphs), most = toy.lexicon(), in_context, 4
+    expected: dict[tuple[tuple[int, ...], tuple[str, ...]], float] = {}
+    for size in range(most + 1):
+        for words in itertools.product(UNIGRAMS.keys() - {"</s>"}, repeat=size):
+            for phones, score in toy.pronounced(words, lexicon):
+                pdfs = tuple(pdf for window in toy.windows(phones, tree.width) for pdf in tree.pdfs(window))
+                if len(pdfs) <= most:
+                    expected[pdfs, words] = max(score + lm_score(words), expected.get((pdfs, words), -math.inf))
+    for graph in graphs:
+        found: dict[tuple[tuple[int, ...], tuple[str, ...]], float] = {}
+        for num_frames in range(most + 1):
+            for path in toy.all_paths(moves := straight(graph, tree), num_frames):
+                words = tuple(lexicon.words[word - 1] for word in toy.words_of(moves, path, len(lexicon.words)))
+                key, score = (tuple((moves.label[path[:-1]] - 1).tolist()), words), float(moves.score[path].sum())
+                found[key] = max(score, found.get(key, -math.inf))
+        assert found == pytest.approx(expected, abs=ROUNDING)
+
+
+def spelled(graph: Graph, words: list[int], num_words: int) -> Graph:
+    """The paths of a graph that give out just these words: a state for each of its states and word to come."""
+    rows = [(), *((word,) for word in range(1, num_words + 1)), *graph.word_sequences]
+    arcs, size, final = [], len(words) + 1, graph.num_states - 1
+    columns = (graph.source, graph.target, graph.label, graph.score, graph.words)
+    for source, target, label, score, row in zip(*(column.tolist() for column in columns), strict=True):
+        for begin in range(size):
+            end = begin + len(rows[row])
+            if list(rows[row]) == words[begin:end] and (target != final or end == len(words)):
+                arcs.append((source * size + begin, target * size + end, label, score, 0))
+    return make_graph(arcs)
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "B B", "TO A", "AB TWO B", "TWO TO", "A AB A B", "B A TO AB TWO", "A A A A", "TO TWO TO TWO"]
+)
+def test_every_transcript_is_accepted_and_scores_as_its_alignment_and_its_n_gram(in_context, text):
+    lexicon, (tree, graphs), words = toy.lexicon(), in_context, text.split()
+    frames = toy.random_frames(14, tree.num_pdfs, len(text))
+    alignment, _ = toy.viterbi(alignment_graph(words, lexicon, tree), frames)
+    for graph in graphs:
+        only = spelled(graph, [lexicon.word_ids[word] for word in words], len(lexicon.words))
+        score, _ = toy.viterbi(only, frames)
+        assert score == pytest.approx(alignment + lm_score(tuple(words)), abs=2 * ROUNDING)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_determinising_changes_no_best_path_in_context(in_context, seed):
+    lexicon, (tree, graphs) = toy.lexicon(), in_context
+    frames = toy.random_frames(9, tree.num_pdfs, seed)
+    (score, arcs), (plain_score, plain_arcs) = (toy.viterbi(graph, frames) for graph in graphs)
+    assert score == pytest.approx(plain_score, abs=2 * ROUNDING)
+    words = [
+        toy.words_of(graph, path, len(lexicon.words)) for graph, path in zip(graphs, (arcs, plain_arcs), strict=True)
+    ]
+    assert words[0] == words[1]
 
 
 def test_determinising_merges_beginnings(tmp_path):
@@ -144,6 +222,21 @@ def test_a_long_known_sentence_is_found(graphs):
     assert decode(graphs[True], frames)[1] == words and decode(graphs[False], frames)[1] == words
 
 
+@pytest.mark.parametrize("words", [("TO", "TWO"), ("TWO", "TO")])
+def test_of_homophones_as_likely_as_each_other_the_first_word_is_found(tmp_path, words):
+    """The search itself, whose choice between equals rests on the order of arcs."""
+    rows = "".join(f"-0.5\t{word}\n" for word in words)
+    text = f"\\data\\\nngram 1=4\n\n\\1-grams:\n-99\t<s>\n-0.5\t</s>\n{rows}\n\\end\\\n"
+    lexicon = toy.lexicon()
+    graph = build(lexicon, toy.write_arpa(tmp_path / "lm.arpa", text))
+    pdfs = [lexicon.phone_ids[phone] + 1 for phone in ("t", "u", "t", "u")]
+    frames = toy.random_frames(4, 9, 0)
+    frames[range(4), pdfs] += 20
+    lattices = fsa.k2().intersect_dense_pruned(fsa.stack([fsa.fsa(graph)]), fsa.dense([frames]), 20, 8, 30, 1000)
+    (found,) = fsa.path_rows(fsa.best_paths(lattices), "words", final=True)
+    assert [lexicon.words[row - 1] for row in found if row] == ["TO", "TO"]
+
+
 def test_words_that_the_lexicon_lacks_are_left_out(graphs):
     assert "ELSEWHERE" in toy.ARPA
     given = {word for graph in graphs.values() for word in graph.words.tolist() if 0 < word <= 6}
@@ -171,7 +264,8 @@ def np_log(probability: np.ndarray):
 
 def test_nothing_of_kaldilm_s_chatter_reaches_the_log(arpa, capfd):
     build(toy.lexicon(), arpa)
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and "toy.arpa: 1 of its 6 words are not in the lexicon: ELSEWHERE" in err
 
 
 def test_a_lexicon_and_an_n_gram_without_a_common_word_are_refused(tmp_path):
@@ -185,3 +279,23 @@ def test_a_damaged_n_gram_is_refused_before_kaldilm_can_end_the_process(tmp_path
     path = toy.write_arpa(tmp_path / "lm.arpa", toy.ARPA.replace("-0.3\tA TO", "?\tA TO"))
     with pytest.raises(Refusal, match="lm.arpa:17: not a line of an ARPA file"):
         build(toy.lexicon(), path)
+
+
+def test_an_n_gram_that_ends_no_sentence_of_the_lexicon_is_refused(tmp_path):
+    """A probability so small that no path has it."""
+    text = toy.ARPA.replace("-0.7\t</s>", "-3e38\t</s>").replace("-0.3\tB </s>\n", "").replace("-0.2\tTWO </s>\n", "")
+    path = toy.write_arpa(tmp_path / "lm.arpa", text.replace("ngram 2=6", "ngram 2=4"))
+    with pytest.raises(Refusal, match="lm.arpa: the n-gram has no sentence of the lexicon's words; check the prob"):
+        build(toy.lexicon(), path)
+
+
+def test_a_packed_n_gram_makes_the_same_graph(arpa, tmp_path):
+    (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(arpa.read_bytes()))
+    graph, packed = build(toy.lexicon(), arpa), build(toy.lexicon(), tmp_path / "lm.arpa.gz")
+    assert all(np.array_equal(getattr(graph, name), getattr(packed, name)) for name in ARRAYS)
+
+
+def test_a_damaged_packed_n_gram_is_refused(arpa, tmp_path):
+    (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(arpa.read_bytes())[:-20])
+    with pytest.raises(Refusal, match="lm.arpa.gz: damaged gzip file .*; fetch or make it again"):
+        build(toy.lexicon(), tmp_path / "lm.arpa.gz")

@@ -8,27 +8,13 @@ import numpy as np
 import pytest
 
 from kdasr.fsa import FINAL, make_graph
-from kdasr.lang.graph import expand_states, transcript_graph
+from kdasr.lang.graph import alignment_graph, expand_states, transcript_graph
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Leaf, Tree
 from kdasr.refusal import Refusal
 from tests import toy
 
 LEXICON = toy.lexicon()
-
-
-def written_out(words: list[str]) -> Counter[tuple[tuple[int, ...], float]]:
-    """(phones, score) of every choice of variants and of silence or none at every edge of a word."""
-    choices = itertools.product(*(LEXICON.pronunciations[word] for word in words))
-    silence = LEXICON.phone_ids["SIL"]
-    found: Counter = Counter()
-    for variants in choices:
-        for pauses in itertools.product((False, True), repeat=len(words) + 1):
-            phones = [silence] * pauses[0]
-            for variant, pause in zip(variants, pauses[1:], strict=True):
-                phones += [LEXICON.phone_ids[phone] for phone in variant] + [silence] * pause
-            found[tuple(phones), round((len(words) + 1) * math.log(0.5), 4)] += 1
-    return found
 
 
 @pytest.mark.parametrize("text", ["A", "AB", "B", "A B", "B AB", "TO TWO B", "A A A", "<UNK> B"])
@@ -40,7 +26,7 @@ def test_a_transcript_s_graph_holds_every_pronunciation_and_pause_once(text):
         phones = tuple(int(graph.label[arc]) for arc in path[:-1])
         found[phones, round(float(graph.score[path].sum()), 4)] += 1
         assert toy.words_of(graph, path, len(LEXICON.words)) == [LEXICON.word_ids[word] for word in words]
-    assert found == written_out(words)
+    assert found == Counter((tuple(phones), round(score, 4)) for phones, score in toy.pronounced(words, LEXICON))
 
 
 def test_silence_has_the_probability_of_the_options():
@@ -64,15 +50,12 @@ def test_a_word_that_is_not_in_the_lexicon_is_refused():
     assert len(transcript_graph(LEXICON.known("A ZEBRA"), LEXICON)) > 0
 
 
-def state_paths(phones: list[int], topology, num_frames: int) -> Counter[tuple[int, ...]]:
+def state_paths(phones: list[int], tree: Tree, num_frames: int) -> Counter[tuple[int, ...]]:
     """Transition ids of every way through the HMMs of a phone sequence, by the topology's own lists."""
-    table = Tree.monophone(topology).table
-    number = {
-        key: id
-        for id, key in enumerate(
-            zip(table.phone.tolist(), table.state.tolist(), table.destination.tolist(), strict=True)
-        )
-    }
+    table, topology = tree.table, tree.topology
+    columns = (getattr(table, name).tolist() for name in ("phone", "state", "pdf", "destination"))
+    number = {key: id for id, key in enumerate(zip(*columns, strict=True))}
+    pdfs = [tree.pdfs(window) for window in toy.windows(phones, tree.width)]
     found: Counter = Counter()
 
     def walk(place: int, state: int, path: tuple[int, ...]) -> None:
@@ -81,25 +64,36 @@ def state_paths(phones: list[int], topology, num_frames: int) -> Counter[tuple[i
         elif len(path) < num_frames:
             for to, _ in topology.states[phones[place] - 1][state]:
                 leaves = to == topology.num_states(phones[place])
-                walk(place + leaves, 0 if leaves else to, (*path, number[phones[place], state, to]))
+                id = number[phones[place], state, pdfs[place][state], to]
+                walk(place + leaves, 0 if leaves else to, (*path, id))
 
     walk(0, 0, ())
     return +found
 
 
+@pytest.mark.parametrize("width, group", [(1, 1), (2, 1), (2, 3), (3, 1), (3, 3)])
 @pytest.mark.parametrize("states, silence_states", [(1, 2), (2, 3), (3, 4)])
 @pytest.mark.parametrize("text", ["A", "B"])
-def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_states):
+def test_the_expanded_graph_holds_every_state_path_once(text, states, silence_states, width, group):
     lexicon = toy.lexicon(states, silence_states)
-    topology = make_topology(lexicon)
-    phones = transcript_graph([text], lexicon)
-    graph = expand_states(phones, Tree.monophone(topology))
+    tree = toy.context_tree(make_topology(lexicon), width, group)
+    graph = alignment_graph([text], lexicon, tree)
     for num_frames in (1, 4, 6):
         expected: Counter = Counter()
-        for path in toy.all_paths(phones):
-            expected += state_paths([int(phones.label[arc]) for arc in path[:-1]], topology, num_frames)
+        for phones, _ in toy.pronounced([text], lexicon):
+            expected += state_paths(phones, tree, num_frames)
         found = Counter(tuple(graph.transition[path[:-1]].tolist()) for path in toy.all_paths(graph, num_frames))
         assert found == expected
+
+
+def test_arcs_of_an_hmm_into_the_same_state_share_its_states():
+    tree = Tree.monophone(make_topology(toy.lexicon(3, 5)))
+    arcs = [(0, 1, 3, -1.0, 1), (0, 2, 4, 0.0, 0), (1, 2, 3, -2.0, 2), (0, 2, 3, -3.0, 4), (0, 2, 3, -4.0, 0)]
+    graph = expand_states(make_graph([*arcs, (2, 3, FINAL, 0.0, 0)]), tree)
+    assert graph.num_states == 4 + 3 * 3  # phone 3 into 1 and into 2, phone 4 into 2
+    into_2 = (graph.phone_start == 1) & (tree.table.phone[graph.transition] == 3) & np.isin(graph.words, (0, 2, 4))
+    starts = {(graph.source[arc], graph.score[arc], graph.words[arc]) for arc in np.flatnonzero(into_2)}
+    assert starts == {(0, -3.0, 4), (0, -4.0, 0), (1, -2.0, 2)}
 
 
 def test_score_words_and_phone_start_stand_on_the_first_frame_of_a_phone():

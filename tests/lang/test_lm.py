@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from kdasr.lang.lm import LmOptions, read_arpa, train_ngram
+from kdasr.lang.lm import LmOptions, read_arpa, train_ngram, unigrams
 from kdasr.refusal import Refusal
 from tests import toy
 
@@ -118,10 +118,17 @@ def test_a_given_arpa_is_taken_over_without_the_prose_around_it(tmp_path):
         ),
         (
             lambda text: text.replace("-0.3\tA TO", "-0.3\tA"),
-            "x.arpa:17: not a line of an ARPA file .expected log10 probability, 2 words, back-off weight, found -0.3",
+            "x.arpa:17: not a line of an ARPA file .expected log10 probability, 2 words, found -0.3",
         ),
+        (
+            lambda text: text.replace("-1.1\tAB\t-0.1", "-1.1\tAB\t-0.1\t-0.1"),
+            "x.arpa:8: not a line of an ARPA file .expected log10 probability, 1 words, back-off weight, found",
+        ),
+        (lambda text: text.replace("-0.3\tA TO", "-0.3\tA TO\t-0.5"), "x.arpa:17: not a line of an ARPA file"),
         (lambda text: text.replace("-0.3\tA TO", "x\tA TO"), "x.arpa:17: not a line of an ARPA file .*found x\tA TO"),
         (lambda text: text.replace("-0.9\tA\t-0.2", "-0.9\tA\tnan"), "x.arpa:7: not a line of an ARPA file"),
+        (lambda text: text.replace("-0.9\tA\t-0.2", "-inf\tA\t-0.2"), "x.arpa:7: not a line of an ARPA file"),
+        (lambda text: text.replace("-0.9\tA\t-0.2", "-0.9\tA\t-1e39"), "x.arpa:7: not a line of an ARPA file"),
         (
             lambda text: text.replace("ngram 2", "bigrams"),
             "x.arpa:3: not a line of an ARPA file .expected ngram N=COUNT, found bigrams=6",
@@ -130,11 +137,30 @@ def test_a_given_arpa_is_taken_over_without_the_prose_around_it(tmp_path):
             lambda text: text.replace("-0.7\t</s>\n", "").replace("1=8", "1=7"),
             "the n-gram never ends a sentence .expected a 1-gram </s>, found none",
         ),
+        (
+            lambda text: text.replace("-99\t<s>\t-0.3\n", "").replace("1=8", "1=7"),
+            "the n-gram never begins a sentence .expected a 1-gram <s>, found none",
+        ),
     ],
 )
 def test_a_damaged_arpa_is_refused(tmp_path, damage, told):
     with pytest.raises(Refusal, match=told):
         read_arpa(arpa(tmp_path, damage(toy.ARPA)))
+
+
+def test_every_arpa_that_is_read_is_one_that_kaldilm_reads(tmp_path):
+    """kaldilm ends the process at a line that it does not take; what is read here is at the limits of what it takes."""
+    kaldilm = pytest.importorskip("kaldilm")
+    text = toy.ARPA.replace("-0.7\t</s>", "-3.3e38\t</s>").replace("-0.9\tA\t-0.2", "  0.5   A 3.3e38 ")
+    (tmp_path / "read").write_text(read_arpa(arpa(tmp_path, f"made by hand\n{text}\nmore\n")))
+    assert len(kaldilm.arpa2fst(str(tmp_path / "read"), "").splitlines()) > 14
+
+
+def test_the_words_of_an_arpa_are_its_1_grams(tmp_path):
+    words = ["A", "AB", "B", "TO", "TWO", "ELSEWHERE"]
+    assert unigrams(read_arpa(arpa(tmp_path, toy.ARPA))) == words
+    spaced = toy.ARPA.replace("-1.1\tAB", "\n -1.1 \\AB").replace("\\2-grams", " \\2-grams")
+    assert unigrams(read_arpa(arpa(tmp_path, spaced))) == ["A", "\\AB", *words[2:]]
 
 
 def test_absent_and_binary_arpas_are_refused(tmp_path):
