@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kdasr import fsa, memory
+from kdasr import fsa, jobs, memory
 from kdasr.decode.batches import Batches, SearchMemory, limit_of
 from kdasr.decode.lattice import Lattices
 from kdasr.decode.paths import Weights, Words, best_words
@@ -178,10 +178,11 @@ class Searcher:
         estimate = SearchMemory(self._num_pdfs, options.max_active * self._arcs_per_state)
         batches = Batches(lengths, options.batch_frames, limit_of(options.memory, available), estimate)
         for batch in batches:
-            matrices = [log_likelihoods(number) for number in batch]
+            matrices = list(jobs.in_threads(log_likelihoods, batch))
             begin = time.perf_counter()
             try:
-                lattices = self.lattices(matrices)
+                with jobs.one_thread():  # as k2's search is
+                    lattices = self.lattices(matrices)
                 if self.device.type == "cuda":
                     torch.cuda.synchronize(self.device)
             except (MemoryError, RuntimeError) as error:
@@ -212,5 +213,6 @@ def _device(wanted: str) -> torch.device:
 
 def _whole_frames(matrix: torch.Tensor) -> torch.Tensor:
     """Frames with a NaN made NaN as a whole, which loses their utterance; in part they make k2 end the process."""
-    bad = matrix.isnan().any(dim=1)
-    return matrix.masked_fill(bad[:, None], torch.nan) if bad.any() else matrix
+    if not matrix.sum().isnan():  # one pass over what is nearly always sound
+        return matrix
+    return matrix.masked_fill(matrix.isnan().any(dim=1)[:, None], torch.nan)
