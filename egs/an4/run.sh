@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # AN4 (CMU Census): names, addresses, numbers and spelled letters; 84 speakers, 0.8 hours.
 # An ensemble of DNNs is distilled into one; settings are chosen on 8 training speakers, the test set is only scored.
-# The last stages train the GMM on all 948 utterances, for the comparison with Kaldi.
+# The last stages train GMMs on all 948 utterances, of monophones and of tied states, for the comparison with Kaldi.
 . "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
 path_option corpus "" "folder of AN4 (holds etc/ and wav/); default: \$KDASR_DATA/an4, ../shared/data/an4, download"
 path_option conf conf/default.yaml "settings of every stage"
@@ -87,7 +87,33 @@ if stage 9 "Comparison with Kaldi: GMM of all 948 utterances, two language model
   kdasr score "$exp/all/score/ug" --dev "$exp/decode/dev/gmm_ug" --test "$exp/all/decode/ug" "${scored[@]}" "${settings[@]}"
 fi
 
-if stage 10 "Report: tables of this run"; then
+if stage 10 "Tied states: triphone GMMs, then LDA and MLLT, then fMLLR; of train for dev, of all 948 for test"; then
+  for set in train:"$exp/mono" train_all:"$exp/all/mono"; do
+    before=${set#*:} set=${set%%:*}
+    spoken=(--features "$data/mfcc/$set" --cuts "$data/manifests/$set" --lang "$data/lang" "${parallel[@]}")
+    for gmm in tri lda_mllt sat; do
+      kdasr align "$exp/tied/$set/ali/$gmm" --model "$before" "${spoken[@]}"
+      kdasr tri "$exp/tied/$set/$gmm" --part "$gmm" --model "$before" --ali "$exp/tied/$set/ali/$gmm" "${spoken[@]}"
+      before=$exp/tied/$set/$gmm
+    done
+    kdasr lm "$data/lm/trigram_$set" --cuts "$data/manifests/$set" "${set_options[@]}" --set lm.order=3 "${overwrite[@]}"
+  done
+  gmms=(--for gmm="tri,lda_mllt,sat")
+  for lm in bigram:train:train_all trigram:trigram_train:trigram_train_all ug:ug:ug; do
+    IFS=: read -r lm dev_lm test_lm <<<"$lm"
+    for set in dev:train:"$dev_lm" test:train_all:"$test_lm"; do
+      IFS=: read -r set trained lm_folder <<<"$set"
+      place=$exp/tied/$trained own=(--lang "$data/lang" "${settings[@]}")
+      kdasr "${gmms[@]}" graph "$place/graph/{gmm}_$lm" --lm "$data/lm/$lm_folder" --model "$place/{gmm}" "${own[@]}"
+      kdasr "${gmms[@]}" decode "$exp/tied/decode/$set/{gmm}_$lm" --gmm "$place/{gmm}" --features "$data/mfcc/$set" \
+        --graph "$place/graph/{gmm}_$lm" "${own[@]}"
+    done
+    kdasr "${gmms[@]}" score "$exp/all/score/{gmm}_$lm" --dev "$exp/tied/decode/dev/{gmm}_$lm" \
+      --test "$exp/tied/decode/test/{gmm}_$lm" "${scored[@]}" "${settings[@]}"
+  done
+fi
+
+if stage 11 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 finish

@@ -61,8 +61,9 @@ def _share(runs: Sequence[Run]) -> str:
 def _kaldi(runs: Sequence[Run]) -> str:
     found = tables.kaldi_table(runs)
     note = (
-        "The GMM is trained on all training data. As Kaldi chooses: the weight that is best for the test set itself, at"
-        " penalty 0, which is what Kaldi's tables show. Chosen on dev: by the GMM that has not seen the dev speakers.\n"
+        "GMMs of all training data: monophones, or the tied states that a row names. As Kaldi chooses: the weight that"
+        " is best for the test set itself, at penalty 0, which is what Kaldi's tables show. Chosen on dev: by the GMM"
+        " that has not seen the dev speakers.\n"
     )
     return f"{found}\n{note}" if found else ""
 
