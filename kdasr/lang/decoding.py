@@ -54,7 +54,7 @@ def decoding_graph(lexicon: Lexicon, arpa: str | Path, tree: Tree, options: Grap
         options: see there.
 
     Raises:
-        Refusal: the n-gram's file is damaged, or has no word of the lexicon.
+        Refusal: the n-gram's file is damaged, or has no word of the lexicon or no sentence of its words.
     """
     hmms = _hmm_graph(lexicon, arpa, tree, options.determinize)
     return without_epsilons(expand_states(hmms, tree), len(lexicon.words))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from kdasr.align.model import scaled_transitions
 from kdasr.fsa import ARRAYS, FINAL, Graph, make_graph
 from kdasr.lang.decoding import GraphOptions, decoding_graph
 from kdasr.lang.graph import alignment_graph, expand_states, transcript_graph
-from kdasr.lang.lexicon import Lexicon
+from kdasr.lang.lexicon import LangOptions, Lexicon
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
@@ -101,29 +102,63 @@ def test_determinising_changes_no_best_path(graphs, seed):
     assert words == plain_words and score == pytest.approx(plain_score, abs=ROUNDING)
 
 
+Score = Callable[[tuple[str, ...]], float]  # of the words of a sentence by the n-gram
+
+
 def straight(graph: Graph, tree: Tree) -> Graph:
     """The graph without the transitions that stay in their state."""
     return graph.arcs((graph.transition < 0) | ~tree.table.is_self_loop[graph.transition])
 
 
+Sentences = dict[tuple[tuple[int, ...], tuple[str, ...]], float]  # (pdfs, words) -> best score
+
+
+def written_out(lexicon: Lexicon, words: Iterable[str], score_of: Score, tree: Tree, most: int) -> Sentences:
+    """Every sentence, variant and pause that takes up to `most` frames when none stays in its state."""
+    found: Sentences = {}
+    for spoken in itertools.chain.from_iterable(itertools.product(words, repeat=size) for size in range(most + 1)):
+        for phones, score in toy.pronounced(spoken, lexicon):
+            pdfs = tuple(pdf for window in toy.windows(phones, tree.width) for pdf in tree.pdfs(window))
+            if len(pdfs) <= most:
+                found[pdfs, spoken] = max(score + score_of(spoken), found.get((pdfs, spoken), -math.inf))
+    return found
+
+
+def held(graph: Graph, lexicon: Lexicon, tree: Tree, most: int) -> Sentences:
+    """What the graph has of such sentences."""
+    moves, found = straight(graph, tree), Sentences()
+    for path in itertools.chain.from_iterable(toy.all_paths(moves, size) for size in range(most + 1)):
+        words = tuple(lexicon.words[word - 1] for word in toy.words_of(moves, path, len(lexicon.words)))
+        key, score = (tuple((moves.label[path[:-1]] - 1).tolist()), words), float(moves.score[path].sum())
+        found[key] = max(score, found.get(key, -math.inf))
+    return found
+
+
 def test_the_graph_holds_every_sentence_with_its_windows_words_and_score_and_nothing_else(in_context):
-    """Every sentence, variant and pause that takes up to four frames when none stays in its state."""
-    lexicon, (tree, graphs), most = toy.lexicon(), in_context, 4
-    expected: dict[tuple[tuple[int, ...], tuple[str, ...]], float] = {}
-    for size in range(most + 1):
-        for words in itertools.product(UNIGRAMS.keys() - {"</s>"}, repeat=size):
-            for phones, score in toy.pronounced(words, lexicon):
-                pdfs = tuple(pdf for window in toy.windows(phones, tree.width) for pdf in tree.pdfs(window))
-                if len(pdfs) <= most:
-                    expected[pdfs, words] = max(score + lm_score(words), expected.get((pdfs, words), -math.inf))
+    lexicon, (tree, graphs) = toy.lexicon(), in_context
+    expected = written_out(lexicon, UNIGRAMS.keys() - {"</s>"}, lm_score, tree, most=4)
     for graph in graphs:
-        found: dict[tuple[tuple[int, ...], tuple[str, ...]], float] = {}
-        for num_frames in range(most + 1):
-            for path in toy.all_paths(moves := straight(graph, tree), num_frames):
-                words = tuple(lexicon.words[word - 1] for word in toy.words_of(moves, path, len(lexicon.words)))
-                key, score = (tuple((moves.label[path[:-1]] - 1).tolist()), words), float(moves.score[path].sum())
-                found[key] = max(score, found.get(key, -math.inf))
-        assert found == pytest.approx(expected, abs=ROUNDING)
+        assert held(graph, lexicon, tree, most=4) == pytest.approx(expected, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("width", (1, 2, 3))
+def test_words_of_silence_and_of_noise_are_words_like_others(width, tmp_path):
+    """A pause and a word of silence sound the same, as do a pause before a word and a word that begins with silence."""
+    spoken = {"A": "a", "PAUSE": "SIL", "LONG": "SIL a", "NOISE": "NSN", "<UNK>": "SPN"}
+    words = {word: [tuple(phones.split())] for word, phones in spoken.items()}
+    lexicon = Lexicon(words, LangOptions(states=1, silence_states=2, noise_words=("NOISE=NSN",)))
+    scores = {word: -0.5 - 0.1 * number for number, word in enumerate(("A", "PAUSE", "LONG", "NOISE", "</s>"))}
+    rows = "".join(f"{score}\t{word}\n" for word, score in scores.items())
+    path = toy.write_arpa(tmp_path / "lm", f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{rows}\n\\end\\\n")
+    tree = toy.context_tree(make_topology(lexicon), width)
+
+    def score_of(spoken: tuple[str, ...]) -> float:
+        return math.log(10) * sum(scores[word] for word in (*spoken, "</s>"))
+
+    expected = written_out(lexicon, scores.keys() - {"</s>"}, score_of, tree, most=4)
+    for determinize in (True, False):
+        graph = build(lexicon, path, tree, determinize=determinize)
+        assert held(graph, lexicon, tree, most=4) == pytest.approx(expected, abs=ROUNDING)
 
 
 def spelled(graph: Graph, words: list[int], num_words: int) -> Graph:
