@@ -105,8 +105,8 @@ if stage 10 "Tied states: triphone GMMs, then LDA and MLLT, then fMLLR; of train
       IFS=: read -r set trained lm_folder <<<"$set"
       place=$exp/tied/$trained own=(--lang "$data/lang" "${settings[@]}")
       kdasr "${gmms[@]}" graph "$place/graph/{gmm}_$lm" --lm "$data/lm/$lm_folder" --model "$place/{gmm}" "${own[@]}"
-      kdasr "${gmms[@]}" decode "$exp/tied/decode/$set/{gmm}_$lm" --gmm "$place/{gmm}" --features "$data/mfcc/$set" \
-        --graph "$place/graph/{gmm}_$lm" "${own[@]}"
+      kdasr "${gmms[@]}" decode "$exp/tied/decode/$set/{gmm}_$lm" --part "{gmm}" --gmm "$place/{gmm}" \
+        --features "$data/mfcc/$set" --graph "$place/graph/{gmm}_$lm" "${own[@]}"
     done
     kdasr "${gmms[@]}" score "$exp/all/score/{gmm}_$lm" --dev "$exp/tied/decode/dev/{gmm}_$lm" \
       --test "$exp/tied/decode/test/{gmm}_$lm" "${scored[@]}" "${settings[@]}"
