@@ -13,7 +13,7 @@ from kdasr.report.tables import spread, table
 
 Settings = tuple[str, ...]  # `train.epochs 20`, one text a setting
 VERBS = ("mono", "align", "graph", "train", "soft-targets", "distill", "bias", "accuracy", "decode", "score")
-OFF = {"0", "0.0", "false", "[]", ""}
+OFF = {"0", "0.0", "false", "[]", "", "auto"}  # auto: the program's own choice
 SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_steps"}  # seeds have a line of their own
 
 

@@ -50,7 +50,7 @@ def test_runs_of_other_settings_are_refused(exp):
         origin.expect_alike([read_run(exp), other])
 
 
-@pytest.mark.parametrize("jitter, alike", [(0, True), (2, False)])
+@pytest.mark.parametrize("jitter, alike", [(0, True), ("auto", True), (2, False)])
 def test_an_option_of_a_newer_version_is_no_difference_while_it_is_off(exp, jitter, alike):
     newer = runs.write_run(exp.parent / "newer", (2, 3))
     for path in newer.glob("members/*/info.json"):
