@@ -92,7 +92,7 @@ def k2_paths(
     graphs: Sequence[Graph], matrices: Sequence[torch.Tensor], scores: torch.Tensor
 ) -> list[np.ndarray | None]:
     made = Aligner(graphs, [len(matrix) for matrix in matrices], AlignOptions(acoustic_scale=SCALE))
-    return made.align(lambda batch: [matrices[number] for number in batch], scores)
+    return made.align(lambda number, pdfs: matrices[number][:, pdfs], scores)
 
 
 @pytest.mark.parametrize("name", TREES)
