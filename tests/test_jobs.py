@@ -149,3 +149,16 @@ def side_by_side(_: int) -> int:
 def test_a_worker_knows_how_many_share_the_machine():
     assert jobs.run(side_by_side, [1, 2, 3], 1) == [1, 1, 1]
     assert jobs.run(side_by_side, [1, 2, 3], 2) == [2, 2, 2]
+
+
+def test_small_matrices_are_worked_on_by_one_thread_which_is_taken_back():
+    """A second thread made an estimation of half a second last half a minute where others used the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError), jobs.one_thread():
+            assert torch.get_num_threads() == 1
+            raise ValueError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
