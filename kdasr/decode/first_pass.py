@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 
 from kdasr import fsa, log
 from kdasr.align import fmllr
-from kdasr.align.aligner import batches_by_length
 from kdasr.align.model import GmmModel
 from kdasr.decode.search import Searcher
 
@@ -47,12 +45,8 @@ def best_paths(
         log_likelihoods: utterance number -> (T, num_pdfs).
     """
     paths: list[np.ndarray | None] = [None] * len(lengths)
-    seconds = 0.0
-    for batch in batches_by_length(lengths, searcher.options.batch_frames):
-        matrices = [log_likelihoods(number) for number in batch]
-        begin = time.perf_counter()
-        lattices = searcher.lattices(matrices)
-        seconds += time.perf_counter() - begin
+    before = searcher.seconds
+    for batch, lattices in searcher.search(lengths, log_likelihoods):
         for number, path in zip(batch, fsa.path_rows(fsa.best_paths(lattices), "transition"), strict=True):
             paths[number] = path if len(path) == lengths[number] else None
-    return paths, seconds
+    return paths, searcher.seconds - before

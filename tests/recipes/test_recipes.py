@@ -94,7 +94,9 @@ def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> Non
     sizes = [io.read_info(tmp_path / "exp" / model)["num_pdfs"] for model in ("mono", "tri", "lda_mllt", "sat")]
     assert sizes[0] < min(sizes[1:]) and io.read_info(tmp_path / "exp" / "student" / "student-0")
     for system in ("tri", "lda_mllt", "sat", "members/ensemble", "members/member-1", "student"):
-        assert 0 <= word_error_rate(tmp_path, system) <= 120  # 3 minutes of speech teach little: 97 when this was written
+        assert (
+            0 <= word_error_rate(tmp_path, system) <= 120
+        )  # 3 minutes of speech teach little: 97 when this was written
     assert "nsemble" in (tmp_path / "exp" / "results.md").read_text()
     assert not (tmp_path / "exp" / "other").exists()
 
