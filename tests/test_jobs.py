@@ -122,3 +122,16 @@ def test_a_killed_process_is_one_line():
         jobs.run(die_at_two, [1, 2, 3], 2)
     with jobs.Workers(Counter, [0, 10], 2) as workers, pytest.raises(Refusal, match=line):
         workers.each(Counter.end)
+
+
+def test_small_matrices_are_worked_on_by_one_thread_which_is_taken_back():
+    """A second thread made an estimation of half a second last half a minute where others used the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError), jobs.one_thread():
+            assert torch.get_num_threads() == 1
+            raise ValueError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

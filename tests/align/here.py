@@ -9,8 +9,14 @@ from typing import Any
 class Here:
     """Stands for `jobs.Workers`."""
 
-    def __init__(self, make: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    def __init__(self, make: Callable[[Any], Any], items: Sequence[Any], num_jobs: int = 1) -> None:
         self.parts = [make(item) for item in items]
 
     def each(self, method: Callable[..., Any], *arguments: object) -> list[Any]:
         return [method(part, *arguments) for part in self.parts]
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass

@@ -1,6 +1,7 @@
 """Alignments of a whole set on disk: an id for each frame, pdfs beside them, and who is left out."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import torch
 pytest.importorskip("k2")
 
 from kdasr import io
-from kdasr.align import forced
+from kdasr.align import fmllr, forced
 from kdasr.align.aligner import AlignOptions
 from kdasr.align.gmm import Gmm
-from kdasr.align.model import GmmModel, gmm_frames
+from kdasr.align.model import GmmModel, gmm_frames, read_model
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
@@ -108,3 +109,43 @@ def test_unknown_words_are_aligned_to_the_unknown_word_s_phone(folder, tmp_path)
     align(folder, tmp_path / "ali", texts)
     path = FrameTable(tmp_path / "ali").frames("a00")
     assert (TABLE.phone[path] == LEXICON.phone_ids["SPN"]).any() and TABLE.phone[path].max() <= 2
+
+
+@pytest.fixture(scope="module")
+def adaptive(folder, tmp_path_factory):
+    """The GMM beside one that wants frames half as large: a speaker-adaptive model whose transforms halve."""
+    out = tmp_path_factory.mktemp("adaptive")
+    (out / "mfcc").symlink_to(folder / "mfcc")
+    model = read_model(folder / "mono")
+    halved = replace(model.gmm, mean=model.gmm.mean / 2, variance=model.gmm.variance / 4)
+    io.begin(out / "mono", io.Made("tri", {}))
+    replace(model, gmm=halved, first_pass=model.gmm).write(out / "mono")
+    io.finish(out / "mono", topology=TOPOLOGY.fingerprint)
+    return out
+
+
+def test_a_speaker_adaptive_model_aligns_twice(folder, adaptive, tmp_path, monkeypatch):
+    """The mixtures of both passes are the same but for scale, so transforms halve frames, and paths hardly change."""
+    monkeypatch.setattr(fmllr, "MINIMUM_FRAMES", 100)
+    found = []
+    transforms = fmllr.transforms
+    monkeypatch.setattr(fmllr, "transforms", lambda said: found.append(transforms(said)) or found[-1])
+    texts = toy.sentences(10)
+    align(adaptive, tmp_path / "twice", texts)
+    align(folder, tmp_path / "once", texts)
+    twice, once = FrameTable(tmp_path / "twice"), FrameTable(tmp_path / "once")
+    same = [path == once.frames(utterance.id) for utterance, path in twice]
+    assert np.concatenate(same).mean() > 0.9
+    assert set(found[0]) == {"a", "b"}
+    for transform in found[0].values():
+        assert float(transform[:, :-1].diagonal().mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_speakers_are_whole_however_utterances_are_shared_out(adaptive, tmp_path, monkeypatch):
+    monkeypatch.setattr(fmllr, "MINIMUM_FRAMES", 100)
+    texts = toy.sentences(10)
+    align(adaptive, tmp_path / "one", texts)
+    monkeypatch.setattr(forced, "UTTERANCES_A_PART", 3)
+    align(adaptive, tmp_path / "many", texts)
+    one, many = FrameTable(tmp_path / "one"), FrameTable(tmp_path / "many")
+    assert np.mean([np.array_equal(path, many.frames(u.id)) for u, path in one]) > 0.8  # but for near ties

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kdasr import io
+from kdasr.align.frontend import DELTAS, Projection
 from kdasr.align.gmm import flat_gmm
 from kdasr.align.model import (
     GmmModel,
@@ -53,6 +54,65 @@ def test_a_model_reads_back(folder):
 def test_a_monophone_older_than_trees_has_the_tree_of_its_topology(folder):
     (folder / "tree.json").unlink()
     assert read_model(folder).tree == read_model_tree(folder) == TREE
+
+
+def adaptive_model() -> GmmModel:
+    """Of spliced cepstra and two passes."""
+    model = toy_model()
+    first = replace(model.gmm, mean=model.gmm.mean + 1)
+    return replace(model, frontend=Projection(torch.randn(6, 10), 2), first_pass=first)
+
+
+@pytest.fixture
+def adaptive(tmp_path):
+    out = tmp_path / "sat"
+    io.begin(out, io.Made("tri", {}))
+    torch.manual_seed(0)
+    adaptive_model().write(out)
+    io.finish(out, topology=TOPOLOGY.fingerprint)
+    return out
+
+
+def test_front_end_and_first_pass_read_back(adaptive):
+    torch.manual_seed(0)
+    model, again = adaptive_model(), read_model(adaptive)
+    assert isinstance(again.frontend, Projection) and again.frontend.context == 2
+    assert torch.equal(again.frontend.matrix, model.frontend.matrix)  # type: ignore[union-attr]
+    for name, tensor in model.first_pass.tensors().items():  # type: ignore[union-attr]
+        assert again.first_pass is not None and torch.equal(again.first_pass.tensors()[name], tensor)
+
+
+def test_a_model_without_them_sees_differences_in_one_pass(folder):
+    model = read_model(folder)
+    assert model.frontend is DELTAS and model.first_pass is None
+
+
+def test_a_projection_to_another_dimension_is_refused(adaptive):
+    tensors, metadata = io.load_tensors(adaptive / "model.safetensors")
+    tensors["projection"] = torch.zeros(5, 10)
+    io.save_tensors(adaptive / "model.safetensors", tensors, metadata)
+    with pytest.raises(Refusal, match="dimension of projection and GMM does not match .expected 6, found 5."):
+        read_model(adaptive)
+
+
+def test_a_first_pass_of_other_gaussians_is_refused(adaptive):
+    tensors, _ = io.load_tensors(adaptive / "first_pass.safetensors")
+    shorter = {name: tensor[:-1] for name, tensor in tensors.items()}
+    io.save_tensors(adaptive / "first_pass.safetensors", shorter)
+    told = "first_pass.safetensors: shape of both passes' means does not match .expected .25, 6., found .24, 6.."
+    with pytest.raises(Refusal, match=told):
+        read_model(adaptive)
+    io.save_tensors(adaptive / "first_pass.safetensors", {"pdf": tensors["pdf"]})
+    told = "first_pass.safetensors: not a GMM .expected tensors mean, pdf, variance, weight, found pdf.; name a folder"
+    with pytest.raises(Refusal, match=told):
+        read_model(adaptive)
+
+
+def test_features_of_another_dimension_than_the_projection_s_are_refused(tmp_path):
+    write_features(tmp_path / "mfcc", {"a1": np.zeros((5, 13), np.float32)})
+    told = "mfcc: dimension of features and GMM does not match .expected 2, found 13.; name the cepstra"
+    with pytest.raises(Refusal, match=told):
+        expect_cepstra(adaptive_model(), FrameTable(tmp_path / "mfcc"))
 
 
 def test_a_damaged_model_is_refused(folder):
@@ -120,6 +180,19 @@ def test_frames_are_normalised_by_speaker_with_two_orders_of_deltas(tmp_path):
     assert torch.allclose(speaker.std(0, unbiased=False), torch.ones(2), atol=1e-3)
     chosen = gmm_frames(table, [table.by_id["a2"]])
     assert torch.equal(chosen[0], frames[1])  # by all that the speaker said, not by what is asked for
+
+
+def test_frames_of_a_speaker_adaptive_model_are_transformed_for_each_speaker(tmp_path):
+    rng = np.random.default_rng(0)
+    write_features(tmp_path / "mfcc", {id: rng.normal(size=(9, 2)).astype(np.float32) for id in ("a1", "b1", "b2")})
+    table, projection = FrameTable(tmp_path / "mfcc"), Projection(torch.randn(4, 6), 1)
+    transforms = {"a": torch.randn(4, 5), "b": torch.randn(4, 5)}
+    plain = gmm_frames(table, frontend=projection)
+    moved = gmm_frames(table, frontend=projection, transforms=transforms)
+    for speaker, before, after in zip("abb", plain, moved, strict=True):
+        matrix = transforms[speaker]
+        expected = torch.stack([matrix[:, :4] @ x + matrix[:, 4] for x in before])
+        assert torch.allclose(after, expected, atol=1e-5)
 
 
 def test_transitions_are_scaled_as_in_kaldi():
