@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from kdasr.align.part import Part
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
-Parts = jobs.Workers[Any, Part]
+Parts: TypeAlias = "jobs.Workers[Any, Part]"
 Before = Callable[[int, Gmm], Gmm]
 
 
