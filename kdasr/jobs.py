@@ -153,7 +153,7 @@ class Workers(Generic[T, R]):
     """Processes that each keep the states of their items between calls, such as parts of a training set.
 
     Item i lives in process i modulo `num_jobs`; results come in the order of the items whatever the number of
-    processes, so that sums over them are the same to the bit. A context manager.
+    processes, so that sums over them are the same to the bit. Each process has one torch thread. A context manager.
 
     Args:
         make: a module-level function, item -> state.
@@ -165,9 +165,8 @@ class Workers(Generic[T, R]):
         self.num_items = len(items)
         workers = min(num_jobs, len(items))
         context = multiprocessing.get_context("spawn")
-        share = max(1, cores() // max(1, workers))
         self._pools = [
-            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held()))
+            ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(1, workers, lock.held()))
             for _ in range(workers)
         ]
         try:

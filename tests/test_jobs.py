@@ -142,6 +142,15 @@ def test_workers_report_their_peak_of_memory(monkeypatch):
     assert peak + 0.1 < memory.peak_of_workers() < peak + 2
 
 
+def threads_of(_: Counter) -> int:
+    return torch.get_num_threads()
+
+
+def test_a_single_worker_has_one_thread():
+    with jobs.Workers(Counter, [1, 2], 1) as counters:
+        assert counters.each(threads_of) == [1, 1]
+
+
 def side_by_side(_: int) -> int:
     return jobs.side_by_side()
 

@@ -230,7 +230,14 @@ def _most_occupied(gmm: Gmm, occupancy: torch.Tensor) -> torch.Tensor:
     return by_pdf[sizes.cumsum(0) - sizes]
 
 
-def split(gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: float, generator: torch.Generator) -> Gmm:
+def split(
+    gmm: Gmm,
+    pdf_occupancy: torch.Tensor,
+    num_gaussians: int,
+    power: float,
+    minimum: float,
+    generator: torch.Generator,
+) -> Gmm:
     """Grows the mixtures to about `num_gaussians`, shared out among the pdfs by occupancy to the given power.
 
     Within a pdf the heaviest Gaussian is halved, the halves moved apart at random by a share of its deviation.
@@ -238,11 +245,12 @@ def split(gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: floa
     Args:
         gmm: mixtures to grow.
         pdf_occupancy: frames of each pdf, (S,) float64.
-        num_gaussians: wanted in all.
+        num_gaussians: wanted in all; fewer come of it where frames are too few.
         power: below 1 favours pdfs with few frames (Kaldi: 0.25).
+        minimum: a pdf is split only while it has more frames than this for each Gaussian.
         generator: for the directions.
     """
-    wanted = _shares(pdf_occupancy, gmm.sizes, num_gaussians, power)
+    wanted = _shares(pdf_occupancy, gmm.sizes, num_gaussians, power, minimum)
     pieces = zip(
         wanted.tolist(),
         *(part.split(gmm.sizes.tolist()) for part in (gmm.weight, gmm.mean, gmm.variance)),
@@ -254,11 +262,18 @@ def split(gmm: Gmm, pdf_occupancy: torch.Tensor, num_gaussians: int, power: floa
     return Gmm(pdf, torch.cat(weights), torch.cat(means), torch.cat(variances))
 
 
-def _shares(occupancy: torch.Tensor, sizes: torch.Tensor, num_gaussians: int, power: float) -> torch.Tensor:
+def _shares(
+    occupancy: torch.Tensor, sizes: torch.Tensor, num_gaussians: int, power: float, minimum: float
+) -> torch.Tensor:
     """Gaussians wanted of each pdf: the next always goes to the pdf with the largest occupancy^power per Gaussian."""
     wanted, mass = sizes.clone(), occupancy.clamp(min=0) ** power
+    most = torch.ceil(occupancy / minimum) - 1
     for _ in range(num_gaussians - int(sizes.sum())):
-        wanted[torch.argmax(mass / wanted)] += 1
+        share = torch.where(wanted < most, mass / wanted, torch.zeros_like(mass))
+        largest = torch.argmax(share)
+        if share[largest] == 0:
+            break
+        wanted[largest] += 1
     return wanted
 
 

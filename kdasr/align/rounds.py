@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from kdasr.align.part import Part
 from kdasr.lang.tree import Tree
 from kdasr.refusal import Refusal
 
-Parts = jobs.Workers[Any, Part]
+Parts: TypeAlias = "jobs.Workers[Any, Part]"
 Before = Callable[[int, Gmm], Gmm]
 
 
@@ -36,6 +36,7 @@ class RoundOptions:
         grow_until: round after which the mixtures grow no more (Kaldi: 30 of 40, 25 of 35).
         power: Gaussians are shared out by occupancy to this power (Kaldi: 0.25, in speaker-adaptive training 0.2).
         minimum_occupancy: frames that a Gaussian needs (Kaldi: 10, 3 in the round of a flat start).
+        split_occupancy: a pdf's Gaussians are split only while it has more frames than this for each (Kaldi: 20).
         variance_floor: smallest variance (Kaldi: 0.001).
         boost_silence: factor of silence's likelihood in realignment (Kaldi: 1.0, its recipes 1.25).
         seed: of the directions in which Gaussians are split.
@@ -47,13 +48,20 @@ class RoundOptions:
     grow_until: int = 22
     power: float = 0.25
     minimum_occupancy: float = 10.0
+    split_occupancy: float = 20.0
     variance_floor: float = 0.001
     boost_silence: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.gaussians < 1 or min(self.boost_silence, self.variance_floor) <= 0:
-            raise ValueError("iterations and gaussians must be at least 1, boost_silence and variance_floor above 0")
+        if (
+            self.iterations < 1
+            or self.gaussians < 1
+            or min(self.boost_silence, self.variance_floor, self.split_occupancy) <= 0
+        ):
+            raise ValueError(
+                "iterations and gaussians must be at least 1, boost_silence, variance_floor and split_occupancy above 0"
+            )
 
 
 def run(
@@ -112,5 +120,5 @@ def run(
         )
         if 1 <= number <= options.grow_until:
             wanted = table.num_pdfs + (options.gaussians - table.num_pdfs) * number // options.grow_until
-            gmm = split(gmm, occupancy, wanted, options.power, generator)
+            gmm = split(gmm, occupancy, wanted, options.power, options.split_occupancy, generator)
     return gmm, torch.from_numpy(transitions).float(), list(lost)

@@ -1,6 +1,8 @@
 """Alignments of a whole set on disk: an id for each frame, pdfs beside them, and who is left out."""
 
 import itertools
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ import torch
 pytest.importorskip("k2")
 
 from kdasr import io
-from kdasr.align import forced
+from kdasr.align import fmllr, forced
 from kdasr.align.aligner import AlignOptions
 from kdasr.align.gmm import Gmm
-from kdasr.align.model import GmmModel, gmm_frames
+from kdasr.align.model import GmmModel, gmm_frames, read_model
 from kdasr.data.table import FrameTable
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
@@ -108,3 +110,47 @@ def test_unknown_words_are_aligned_to_the_unknown_word_s_phone(folder, tmp_path)
     align(folder, tmp_path / "ali", texts)
     path = FrameTable(tmp_path / "ali").frames("a00")
     assert (TABLE.phone[path] == LEXICON.phone_ids["SPN"]).any() and TABLE.phone[path].max() <= 2
+
+
+def adaptive(folder, out, scale: float):
+    """The GMM as a speaker-adaptive model whose second pass wants frames of another scale."""
+    model = read_model(folder / "mono")
+    scaled = replace(model.gmm, mean=model.gmm.mean * scale, variance=model.gmm.variance * scale**2)
+    shutil.copytree(folder / "mfcc", out / "mfcc")
+    io.begin(out / "mono", io.Made("tri", {}))
+    replace(model, gmm=scaled, first_pass=model.gmm).write(out / "mono")
+    io.finish(out / "mono", topology=TOPOLOGY.fingerprint)
+    return out
+
+
+def phones_of(ali) -> dict[str, list[int]]:
+    """Of each frame; the toy GMM's states of a phone are all the same, and tie."""
+    return {utterance.id: TABLE.phone[path].tolist() for utterance, path in FrameTable(ali)}
+
+
+def test_a_speaker_adaptive_model_aligns_by_transforms_of_its_first_pass(folder, tmp_path, monkeypatch, capsys):
+    """Transforms follow the scale of the mixtures that frames are fitted to, and the paths then are the same."""
+    monkeypatch.setattr(fmllr, "MINIMUM_FRAMES", 100)
+    estimated: list[dict[str, torch.Tensor]] = []
+    transforms = fmllr.transforms
+
+    def kept(statistics):
+        estimated.append(transforms(statistics))
+        return estimated[-1]
+
+    monkeypatch.setattr(fmllr, "transforms", kept)
+    for scale in (1.0, 0.25):
+        align(adaptive(folder, tmp_path / str(scale), scale), tmp_path / f"ali-{scale}", toy.sentences(10))
+    for speaker in "ab":
+        one, quarter = (found[speaker] for found in estimated)
+        assert torch.allclose(quarter, 0.25 * one, atol=1e-3) and not torch.allclose(one, torch.eye(12, 13), atol=0.1)
+    assert phones_of(tmp_path / "ali-1.0") == phones_of(tmp_path / "ali-0.25")
+
+
+def test_speakers_are_whole_however_utterances_are_shared_out(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fmllr, "MINIMUM_FRAMES", 250)  # more than any part holds of a speaker
+    model = adaptive(folder, tmp_path / "model", 1.0)
+    align(model, tmp_path / "one", toy.sentences(10))
+    monkeypatch.setattr(forced, "UTTERANCES_A_PART", 3)
+    align(model, tmp_path / "many", toy.sentences(10))
+    assert phones_of(tmp_path / "one") == phones_of(tmp_path / "many")

@@ -132,7 +132,7 @@ def test_at_a_fixed_alignment_the_likelihood_never_falls():
         gmm, removed = maximise(gmm, statistics, 0.0, 1e-4)
         assert removed == 0
         if number in (4, 9):
-            gmm = split(gmm, torch.bincount(gmm.pdf, weights=statistics.occupancy), len(gmm) + 3, 0.25, generator)
+            gmm = split(gmm, torch.bincount(gmm.pdf, weights=statistics.occupancy), len(gmm) + 3, 0.25, 1.0, generator)
             last = -math.inf  # a split may cost a little
     assert not any(fell) and len(gmm) == 8
     start = accumulate(flat_gmm(frames, 2), frames, pdfs).log_likelihood
@@ -166,7 +166,7 @@ def test_gaussians_with_few_frames_go_but_never_a_pdf_s_last():
 def test_splitting_gives_the_wanted_number_and_moves_the_mean_little():
     gmm = random_gmm([1, 1, 1])
     occupancy = torch.tensor([10000.0, 100.0, 1.0]).double()
-    grown = split(gmm, occupancy, 12, 0.25, torch.Generator().manual_seed(0))
+    grown = split(gmm, occupancy, 12, 0.25, 0.1, torch.Generator().manual_seed(0))
     # by hand: 10, 3.16, 1 are shared out, the next to the largest share per Gaussian
     assert grown.sizes.tolist() == [8, 3, 1] and len(grown) == 12
     assert torch.allclose(torch.zeros(3).scatter_add(0, grown.pdf, grown.weight), torch.ones(3))
@@ -178,10 +178,18 @@ def test_splitting_gives_the_wanted_number_and_moves_the_mean_little():
     assert len({tuple(row) for row in grown.mean.tolist()}) == 12
 
 
+def test_a_pdf_with_few_frames_is_not_split_beyond_them():
+    """Gaussians of ten frames each fitted AN4's training set and lost 4 % of words on its dev speakers."""
+    gmm, occupancy = random_gmm([1, 1, 3]), torch.tensor([1000.0, 61.0, 40.0]).double()
+    grown = split(gmm, occupancy, 20, 0.25, 20.0, torch.Generator().manual_seed(0))
+    assert grown.sizes.tolist() == [14, 3, 3]  # 3 x 20 < 61; what is there stays
+    assert split(gmm, occupancy / 100, 20, 0.25, 20.0, torch.Generator()).sizes.tolist() == [1, 1, 3]
+
+
 def test_splitting_shrinks_nothing_and_leaves_the_old_mixture_alone():
     gmm = random_gmm([4, 2])
     before = {name: tensor.clone() for name, tensor in gmm.tensors().items()}
-    same = split(gmm, torch.ones(2).double(), 3, 0.25, torch.Generator())
-    split(gmm, torch.ones(2).double(), 10, 0.25, torch.Generator())
+    same = split(gmm, torch.ones(2).double(), 3, 0.25, 0.1, torch.Generator())
+    split(gmm, torch.ones(2).double(), 10, 0.25, 0.1, torch.Generator())
     assert all(torch.equal(same.tensors()[name], before[name]) for name in before)
     assert all(torch.equal(gmm.tensors()[name], before[name]) for name in before)

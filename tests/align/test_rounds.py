@@ -54,6 +54,12 @@ def test_mixtures_may_be_changed_before_a_round_s_statistics(tmp_path):
 
 
 def test_options_out_of_range():
-    for options in ({"iterations": 0}, {"gaussians": 0}, {"boost_silence": 0.0}, {"variance_floor": 0.0}):
-        with pytest.raises(ValueError, match="iterations and gaussians must be at least 1, boost_silence and"):
+    for options in (
+        {"iterations": 0},
+        {"gaussians": 0},
+        {"boost_silence": 0.0},
+        {"variance_floor": 0.0},
+        {"split_occupancy": 0.0},
+    ):
+        with pytest.raises(ValueError, match="iterations and gaussians must be at least 1, boost_silence, v"):
             RoundOptions(**options)  # type: ignore[arg-type]
