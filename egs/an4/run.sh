@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # AN4 (CMU Census): names, addresses, numbers and spelled letters; 84 speakers, 0.8 hours.
-# An ensemble of DNNs is distilled into one; settings are chosen on 8 training speakers, the test set is only scored.
-# The last stages train GMMs on all 948 utterances, of monophones and of tied states, for the comparison with Kaldi.
+# Tied triphone states by GMMs, an ensemble of DNNs on them, and one DNN distilled from it; settings are chosen on 8
+# training speakers, the test set is only scored. Stage 9 trains GMMs on all 948 utterances, to compare with Kaldi's.
 . "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
 path_option corpus "" "folder of AN4 (holds etc/ and wav/); default: \$KDASR_DATA/an4, ../shared/data/an4, download"
 path_option conf conf/default.yaml "settings of every stage"
@@ -14,9 +14,10 @@ recipe "$@"
 
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
 parallel=("${settings[@]}" --num-jobs "$num_jobs")
-train=(--features "$data/fbank/train" --ali "$exp/ali/train")
-dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/dev")
-scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")
+train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
+dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/sat/dev")
+scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test" "${settings[@]}")
+gmms=(--for gmm="mono,tri,lda_mllt,sat")
 
 if stage 0 "Corpus: manifests of train, dev (8 training speakers), train_all and test"; then
   kdasr corpus an4 "$data/manifests" ${corpus:+--corpus "$corpus"} "${parallel[@]}"
@@ -27,22 +28,35 @@ if stage 1 "Features: filterbanks for the DNN, cepstra for the GMM"; then
     --cuts "$data/manifests/{set}" "${parallel[@]}"
 fi
 
-if stage 2 "Language: lexicon, topology, bigram of the training transcripts, the corpus's own unigram"; then
+if stage 2 "Language: lexicon, topology, n-grams of the training transcripts, the corpus's own unigram"; then
   kdasr lang "$data/lang" --lexicon "$data/manifests/lexicon/lexicon.txt" \
     --cuts "$data/manifests/train_all" --cuts "$data/manifests/test" "${settings[@]}"
-  kdasr lm "$data/lm/train" --cuts "$data/manifests/train" "${settings[@]}"
-  kdasr lm "$data/lm/train_all" --cuts "$data/manifests/train_all" "${settings[@]}"
+  for set in train train_all; do
+    kdasr lm "$data/lm/bigram_$set" --cuts "$data/manifests/$set" "${settings[@]}"
+    kdasr lm "$data/lm/trigram_$set" --cuts "$data/manifests/$set" "${settings[@]}" --set lm.order=3
+  done
   kdasr lm "$data/lm/ug" --arpa "$data/manifests/lexicon/an4.ug.arpa" "${settings[@]}"
 fi
 
-if stage 3 "Monophone GMM from a flat start, and its decoding graph"; then
-  kdasr mono "$exp/mono" --features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$data/lang" "${parallel[@]}"
-  kdasr graph "$exp/graph" --lang "$data/lang" --lm "$data/lm/train" --model "$exp/mono" "${settings[@]}"
+train_gmms() { # train_gmms SET FOLDER: monophones from a flat start; from each one's alignment the next is trained
+  local gmm before=$2/mono spoken=(--features "$data/mfcc/$1" --cuts "$data/manifests/$1" --lang "$data/lang" "${parallel[@]}")
+  kdasr mono "$before" "${spoken[@]}"
+  for gmm in tri lda_mllt sat; do
+    kdasr align "$2/ali/${before##*/}/train" --model "$before" "${spoken[@]}"
+    kdasr tri "$2/$gmm" --part "$gmm" --model "$before" --ali "$2/ali/${before##*/}/train" "${spoken[@]}"
+    before=$2/$gmm
+  done
+}
+
+if stage 3 "GMMs: monophones, triphones of tied states, then LDA and MLLT, then fMLLR"; then
+  train_gmms train "$exp"
 fi
 
-if stage 4 "Alignments: a transition id for every frame"; then
-  kdasr --for set=train,dev,test align "$exp/ali/{set}" --model "$exp/mono" --features "$data/mfcc/{set}" \
+if stage 4 "Alignments: a transition id for every frame; decoding graphs"; then
+  kdasr --for set=train,dev,test align "$exp/ali/sat/{set}" --model "$exp/sat" --features "$data/mfcc/{set}" \
     --cuts "$data/manifests/{set}" --lang "$data/lang" "${parallel[@]}"
+  kdasr "${gmms[@]}" graph "$exp/graph/{gmm}" --lang "$data/lang" --lm "$data/lm/bigram_train" --model "$exp/{gmm}" \
+    "${settings[@]}"
 fi
 
 if stage 5 "Ensemble: members that differ by seed alone (the first is the baseline)"; then
@@ -54,66 +68,40 @@ if stage 6 "Distillation: one net of the members' size, taught by the ensemble a
 fi
 
 if stage 7 "Frame accuracy of members, ensemble and student"; then
-  labelled=(--features "$data/fbank/{set}" --ali "$exp/ali/{set}" "${settings[@]}")
+  labelled=(--features "$data/fbank/{set}" --ali "$exp/ali/sat/{set}" "${settings[@]}")
   kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/members" "${labelled[@]}" --model "$exp/members"
   kdasr --for set=dev,test accuracy "$exp/accuracy/{set}/student" "${labelled[@]}" \
     --model "$exp/student/student-$student_seed"
 fi
 
-if stage 8 "Decoding and scoring: GMM, members, ensemble, student"; then
-  searched=(--graph "$exp/graph" --lang "$data/lang")
-  kdasr --for set=dev,test decode "$exp/decode/{set}/gmm" --features "$data/mfcc/{set}" "${searched[@]}" \
-    --gmm "$exp/mono" "${settings[@]}"
-  kdasr --for set=dev,test decode "$exp/decode/{set}/members" --features "$data/fbank/{set}" "${searched[@]}" \
-    --model "$exp/members" --each "${parallel[@]}"
-  kdasr --for set=dev,test decode "$exp/decode/{set}/student" --features "$data/fbank/{set}" "${searched[@]}" \
-    --model "$exp/student/student-$student_seed" "${settings[@]}"
-  kdasr --for system=gmm,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
-    --test "$exp/decode/test/{system}" "${scored[@]}" "${settings[@]}"
-  kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" \
-    "${scored[@]}" "${settings[@]}"
+if stage 8 "Decoding and scoring: GMMs, members, ensemble, student"; then
+  kdasr --for set=dev,test "${gmms[@]}" decode "$exp/decode/{set}/{gmm}" --part "{gmm}" --features "$data/mfcc/{set}" \
+    --graph "$exp/graph/{gmm}" --lang "$data/lang" --gmm "$exp/{gmm}" "${settings[@]}"
+  searched=(--features "$data/fbank/{set}" --graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
+  kdasr --for set=dev,test decode "$exp/decode/{set}/members" --model "$exp/members" --each "${searched[@]}"
+  kdasr --for set=dev,test decode "$exp/decode/{set}/student" --model "$exp/student/student-$student_seed" "${searched[@]}"
+  kdasr --for system=mono,tri,lda_mllt,sat,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
+    --test "$exp/decode/test/{system}" "${scored[@]}"
+  kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" "${scored[@]}"
 fi
 
-if stage 9 "Comparison with Kaldi: GMM of all 948 utterances, two language models"; then
-  kdasr mono "$exp/all/mono" --features "$data/mfcc/train_all" --cuts "$data/manifests/train_all" --lang "$data/lang" "${parallel[@]}"
-  all=(--lang "$data/lang" "${settings[@]}")
-  kdasr --for lm=train_all,ug graph "$exp/all/graph_{lm}" --lm "$data/lm/{lm}" --model "$exp/all/mono" "${all[@]}"
-  kdasr --for lm=train_all,ug decode "$exp/all/decode/{lm}" --gmm "$exp/all/mono" --features "$data/mfcc/test" \
-    --graph "$exp/all/graph_{lm}" "${all[@]}"
-  kdasr graph "$exp/graph_ug" --lang "$data/lang" --lm "$data/lm/ug" --model "$exp/mono" "${settings[@]}"
-  kdasr decode "$exp/decode/dev/gmm_ug" --gmm "$exp/mono" --features "$data/mfcc/dev" \
-    --graph "$exp/graph_ug" --lang "$data/lang" "${settings[@]}"
-  kdasr score "$exp/all/score/train_all" --dev "$exp/decode/dev/gmm" --test "$exp/all/decode/train_all" "${scored[@]}" "${settings[@]}"
-  kdasr score "$exp/all/score/ug" --dev "$exp/decode/dev/gmm_ug" --test "$exp/all/decode/ug" "${scored[@]}" "${settings[@]}"
-fi
-
-if stage 10 "Tied states: triphone GMMs, then LDA and MLLT, then fMLLR; of train for dev, of all 948 for test"; then
-  for set in train:"$exp/mono" train_all:"$exp/all/mono"; do
-    before=${set#*:} set=${set%%:*}
-    spoken=(--features "$data/mfcc/$set" --cuts "$data/manifests/$set" --lang "$data/lang" "${parallel[@]}")
-    for gmm in tri lda_mllt sat; do
-      kdasr align "$exp/tied/$set/ali/$gmm" --model "$before" "${spoken[@]}"
-      kdasr tri "$exp/tied/$set/$gmm" --part "$gmm" --model "$before" --ali "$exp/tied/$set/ali/$gmm" "${spoken[@]}"
-      before=$exp/tied/$set/$gmm
-    done
-    kdasr lm "$data/lm/trigram_$set" --cuts "$data/manifests/$set" "${set_options[@]}" --set lm.order=3 "${overwrite[@]}"
-  done
-  gmms=(--for gmm="tri,lda_mllt,sat")
-  for lm in bigram:train:train_all trigram:trigram_train:trigram_train_all ug:ug:ug; do
+if stage 9 "Comparison with Kaldi: GMMs of all 948 utterances; bigram, trigram and the corpus's own unigram"; then
+  train_gmms train_all "$exp/all"
+  for lm in bigram:bigram_train:bigram_train_all trigram:trigram_train:trigram_train_all ug:ug:ug; do
     IFS=: read -r lm dev_lm test_lm <<<"$lm"
-    for set in dev:train:"$dev_lm" test:train_all:"$test_lm"; do
-      IFS=: read -r set trained lm_folder <<<"$set"
-      place=$exp/tied/$trained own=(--lang "$data/lang" "${settings[@]}")
-      kdasr "${gmms[@]}" graph "$place/graph/{gmm}_$lm" --lm "$data/lm/$lm_folder" --model "$place/{gmm}" "${own[@]}"
-      kdasr "${gmms[@]}" decode "$exp/tied/decode/$set/{gmm}_$lm" --part "{gmm}" --gmm "$place/{gmm}" \
-        --features "$data/mfcc/$set" --graph "$place/graph/{gmm}_$lm" "${own[@]}"
+    for set in dev:"$exp":"$dev_lm" test:"$exp/all":"$test_lm"; do
+      IFS=: read -r set models lm_folder <<<"$set"
+      kdasr "${gmms[@]}" graph "$exp/all/graph/$set/{gmm}_$lm" --lang "$data/lang" --lm "$data/lm/$lm_folder" \
+        --model "$models/{gmm}" "${settings[@]}"
+      kdasr "${gmms[@]}" decode "$exp/all/decode/$set/{gmm}_$lm" --part "{gmm}" --gmm "$models/{gmm}" \
+        --features "$data/mfcc/$set" --graph "$exp/all/graph/$set/{gmm}_$lm" --lang "$data/lang" "${settings[@]}"
     done
-    kdasr "${gmms[@]}" score "$exp/all/score/{gmm}_$lm" --dev "$exp/tied/decode/dev/{gmm}_$lm" \
-      --test "$exp/tied/decode/test/{gmm}_$lm" "${scored[@]}" "${settings[@]}"
+    kdasr "${gmms[@]}" score "$exp/all/score/{gmm}_$lm" --dev "$exp/all/decode/dev/{gmm}_$lm" \
+      --test "$exp/all/decode/test/{gmm}_$lm" "${scored[@]}"
   done
 fi
 
-if stage 11 "Report: tables of this run"; then
+if stage 10 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 finish

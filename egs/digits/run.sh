@@ -62,13 +62,13 @@ fi
 
 if stage 9 "Decoding and scoring: GMM, members, ensemble, student"; then
   searched=(--graph "$exp/graph" --lang "$data/lang")
-  kdasr --for set=dev,test decode "$exp/decode/{set}/gmm" --features "$data/mfcc/{set}" "${searched[@]}" \
+  kdasr --for set=dev,test decode "$exp/decode/{set}/mono" --features "$data/mfcc/{set}" "${searched[@]}" \
     --gmm "$exp/mono" "${settings[@]}"
   kdasr --for set=dev,test decode "$exp/decode/{set}/members" --features "$data/fbank/{set}" "${searched[@]}" \
     --model "$exp/members" --each "${parallel[@]}"
   kdasr --for set=dev,test decode "$exp/decode/{set}/student" --features "$data/fbank/{set}" "${searched[@]}" \
     --model "$exp/student/student-$student_seed" "${settings[@]}"
-  kdasr --for system=gmm,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
+  kdasr --for system=mono,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
     --test "$exp/decode/test/{system}" "${scored[@]}" "${settings[@]}"
   kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" \
     "${scored[@]}" "${settings[@]}"

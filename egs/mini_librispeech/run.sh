@@ -26,6 +26,7 @@ spoken=(--features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$da
 train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
 dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/sat/dev")
 student=$exp/student/student-$student_seed
+gmms=(--for gmm="mono,tri,lda_mllt,sat")
 
 if stage 0 "Corpus: manifests of train, its shortest utterances, dev (3 training speakers) and test"; then
   kdasr corpus librispeech "$data/manifests" ${corpus:+--corpus "$corpus"} "${parallel[@]}"
@@ -70,7 +71,7 @@ fi
 if stage 7 "Alignments: a transition id for every frame; decoding graphs"; then
   kdasr --for set=train,dev,test align "$exp/ali/sat/{set}" --model "$exp/sat" --features "$data/mfcc/{set}" \
     --cuts "$data/manifests/{set}" --lang "$data/lang" "${parallel[@]}"
-  kdasr --for gmm=tri,lda_mllt,sat graph "$exp/graph/{gmm}" --lang "$data/lang" --lm "$data/lm" --model "$exp/{gmm}" \
+  kdasr "${gmms[@]}" graph "$exp/graph/{gmm}" --lang "$data/lang" --lm "$data/lm" --model "$exp/{gmm}" \
     "${settings[@]}"
 fi
 
@@ -89,13 +90,13 @@ if stage 10 "Frame accuracy of members, ensemble and student"; then
 fi
 
 if stage 11 "Decoding and scoring: GMMs, members, ensemble, student"; then
-  kdasr --for set=dev,test --for gmm=tri,lda_mllt,sat decode "$exp/decode/{set}/{gmm}" --features "$data/mfcc/{set}" \
+  kdasr --for set=dev,test "${gmms[@]}" decode "$exp/decode/{set}/{gmm}" --part "{gmm}" --features "$data/mfcc/{set}" \
     --graph "$exp/graph/{gmm}" --lang "$data/lang" --gmm "$exp/{gmm}" "${settings[@]}"
   searched=(--features "$data/fbank/{set}" --graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
   kdasr --for set=dev,test decode "$exp/decode/{set}/members" --model "$exp/members" --each "${searched[@]}"
   kdasr --for set=dev,test decode "$exp/decode/{set}/student" --model "$student" "${searched[@]}"
   scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test" "${settings[@]}")
-  kdasr --for system=tri,lda_mllt,sat,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
+  kdasr --for system=mono,tri,lda_mllt,sat,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
     --test "$exp/decode/test/{system}" "${scored[@]}"
   kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" "${scored[@]}"
 fi
@@ -104,7 +105,7 @@ if stage 12 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_o
   kdasr --for set=dev_other,test_other --for type=fbank,mfcc features "$data/{type}/{set}" --type "{type}" \
     --cuts "$data/manifests/{set}" "${parallel[@]}"
   searched=(--graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
-  kdasr --for set=dev_other,test_other decode "$exp/other/decode/{set}/sat" --features "$data/mfcc/{set}" \
+  kdasr --for set=dev_other,test_other decode "$exp/other/decode/{set}/sat" --part sat --features "$data/mfcc/{set}" \
     --gmm "$exp/sat" "${searched[@]}"
   for system in ensemble:"$exp/members" student:"$student"; do
     kdasr --for set=dev_other,test_other decode "$exp/other/decode/{set}/${system%%:*}" --features "$data/fbank/{set}" \

@@ -51,7 +51,7 @@ def word_error_rate(folder: Path, system: str) -> float:
 def test_recipe_runs_from_a_clean_folder(recipe: str, tmp_path: Path) -> None:
     need(recipe)
     run_whole(recipe, tmp_path)
-    assert word_error_rate(tmp_path, "gmm") < BOUNDS[recipe]
+    assert word_error_rate(tmp_path, "mono") < BOUNDS[recipe]
     for system in ("members/ensemble", "members/member-0", "student"):
         assert 0 <= word_error_rate(tmp_path, system) < 100
     table = (tmp_path / "exp" / "results.md").read_text()
