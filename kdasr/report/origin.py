@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kdasr.refusal import Refusal
@@ -12,7 +13,7 @@ from kdasr.report.run import Run
 from kdasr.report.tables import spread, table
 
 Settings = tuple[str, ...]  # `train.epochs 20`, one text a setting
-VERBS = ("mono", "align", "graph", "train", "soft-targets", "distill", "bias", "accuracy", "decode", "score")
+VERBS = ("mono", "tri", "align", "graph", "train", "soft-targets", "distill", "bias", "accuracy", "decode", "score")
 OFF = {"0", "0.0", "false", "[]", "", "auto"}  # auto: the program's own choice
 SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_steps"}  # seeds have a line of their own
 
@@ -117,7 +118,7 @@ def _each(values: Iterable[object]) -> str:
 
 
 def time_table(runs: Sequence[Run]) -> str:
-    """Seconds by verb and folder, as the finished folders and the training metrics tell them."""
+    """Seconds and memory by verb and folder, as the finished folders and the training metrics tell them."""
     times = [_times(run) for run in runs]
     keys = sorted({key for found in times for key in found}, key=lambda key: (VERBS.index(key[0]), key[1]))
     rows = [
@@ -129,27 +130,50 @@ def time_table(runs: Sequence[Run]) -> str:
         ]
         for verb, place in keys
     ]
-    return table(("verb", "folder", "parts", "seconds, all parts", "x real time"), rows) if rows else ""
+    header = ("verb", "folder", "parts", "seconds, all parts", "x real time", "peak memory, GiB")
+    return table(header, rows) if rows else ""
 
 
-def _cells(times: Sequence[Mapping[tuple[str, str], list[tuple[float, float]]]], key: tuple[str, str]) -> list[str]:
-    sums = [[sum(column) for column in zip(*found[key], strict=True)] for found in times if key in found]
-    rates = [seconds / audio for seconds, audio in sums if audio]
-    return [spread([seconds for seconds, _ in sums], 1), spread(rates, 4) if rates else ""]
+@dataclass(frozen=True)
+class _Cost:
+    """What a finished folder took: seconds; those of the audio to measure them by, or 0; GiB of its largest process."""
+
+    seconds: float
+    audio: float
+    memory: float
 
 
-def _times(run: Run) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """(verb, folder's first name) -> (seconds, seconds of audio or 0) of each finished part."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+_Costs = Mapping[tuple[str, str], list[_Cost]]  # by verb and folder
+
+
+def _cells(times: Sequence[_Costs], key: tuple[str, str]) -> list[str]:
+    costs = [found[key] for found in times if key in found]
+    seconds = [sum(cost.seconds for cost in found) for found in costs]
+    audio = [sum(cost.audio for cost in found) for found in costs]
+    rates = [one / other for one, other in zip(seconds, audio, strict=True) if other]
+    memory = max(cost.memory for found in costs for cost in found)
+    return [spread(seconds, 1), spread(rates, 4) if rates else "", f"{memory:.1f}" if memory else ""]
+
+
+def _times(run: Run) -> _Costs:
+    found: dict[tuple[str, str], list[_Cost]] = {}
     for place, info in run.infos.items():
         seconds = info.get("seconds", info.get("search_seconds"))
         if seconds is None and "steps" in info:
             seconds = training_seconds(run, place, info)
         if seconds is not None and info["verb"] in VERBS:
-            head = "/".join(place.split("/")[: 2 if place.startswith("all/") else 1])
             audio = info.get("audio_seconds", 0.0) if "seconds" not in info else 0.0
-            found.setdefault((info["verb"], head), []).append((seconds, audio))
+            memory = max(info.get("peak_memory_gib", {}).values(), default=0.0)
+            found.setdefault((info["verb"], _shown_place(place)), []).append(_Cost(seconds, audio, memory))
     return found
+
+
+def _shown_place(place: str) -> str:
+    """Folder under which it is summed up: the first, below `all` the second, of decoded sets each system."""
+    names = place.split("/")
+    if names[0] == "decode" and len(names) > 2:
+        return f"decode/*/{names[2]}"
+    return "/".join(names[: 2 if names[0] == "all" else 1])
 
 
 def training_seconds(run: Run, place: str, info: Mapping[str, Any]) -> float | None:

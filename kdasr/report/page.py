@@ -61,9 +61,8 @@ def _share(runs: Sequence[Run]) -> str:
 def _kaldi(runs: Sequence[Run]) -> str:
     found = tables.kaldi_table(runs)
     note = (
-        "GMMs of all training data: monophones, or the tied states that a row names. As Kaldi chooses: the weight that"
-        " is best for the test set itself, at penalty 0, which is what Kaldi's tables show. Chosen on dev: by the GMM"
-        " that has not seen the dev speakers.\n"
+        "GMMs of all training data. As Kaldi chooses: the weight that is best for the test set itself, at penalty 0,"
+        " which is what Kaldi's tables show. Chosen on dev: by the GMM that has not seen the dev speakers.\n"
     )
     return f"{found}\n{note}" if found else ""
 
@@ -119,7 +118,7 @@ def _time(runs: Sequence[Run]) -> str:
     found = origin.time_table(runs)
     note = (
         "Seconds of work, summed over the parts, of which several run at once. `decode`: k2's search alone. `train`,"
-        " `distill`: steps alone, without dev scoring.\n"
+        " `distill`: steps alone, without dev scoring. Memory: the most of one process.\n"
     )
     return f"{found}\n{note}" if found else ""
 
@@ -138,7 +137,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "development": ("Development nets on images", _development),
     "biases": ("Transfer sets without some classes", _biases),
     "temperatures": ("Students by temperature", _temperatures),
-    "kaldi": ("GMM of all training data, for the comparison with Kaldi", _kaldi),
+    "kaldi": ("GMMs of all training data, for the comparison with Kaldi", _kaldi),
     "grids": ("Settings tried on dev", _grids),
     "time": ("Time", _time),
     "settings": ("Settings, seeds, versions", _settings),

@@ -16,6 +16,12 @@ from kdasr.train.accuracy import Score
 SETS = ("dev", "test")
 AS_KALDI = "test_as_kaldi"  # the test set at its own best weight and penalty 0; it chooses nothing
 GMM, MEMBERS, ENSEMBLE, STUDENT = "gmm", "members", "ensemble", "student"
+GMMS = {  # by folder, in the order in which one is trained from another
+    "mono": "monophone GMM",
+    "tri": "triphone GMM",
+    "lda_mllt": "triphone GMM, LDA and MLLT",
+    "sat": "triphone GMM, fMLLR",
+}
 SPEECH = ("members", "student", "mono", "score", "all")  # a run without any of these is one of images
 # Any of these makes a folder a run.
 PARTS = ("accuracy", "score", "all/score", "members", "student", "mono", "dev", "bias")
@@ -74,7 +80,7 @@ class Run:
     Attributes:
         files: of EXP, the recipe's folder of models and results.
         systems: kind (gmm, members, ensemble, student) -> the systems of that kind that have scores.
-        kaldi: language model -> set -> word error rate of the GMM of all training data.
+        kaldi: GMM of all training data and language model, e.g. tri_bigram -> set -> word error rate.
         missing: folders without results -> the verb that makes them.
     """
 
@@ -124,7 +130,7 @@ class _Reader:
             return Run(self.files, {kind: [] for kind in (GMM, MEMBERS, ENSEMBLE, STUDENT)}, {}, {})
         models = {"members": self._models("members", "train"), "student": self._models("student", "distill")}
         systems = {
-            GMM: [self._system(GMM, "score/gmm", self.infos.get("mono"))],
+            GMM: self._gmms(),
             MEMBERS: self._members(models["members"]),
             ENSEMBLE: [self._ensemble(models["members"])],
             STUDENT: [self._student(models["student"])],
@@ -171,8 +177,12 @@ class _Reader:
         own = [info for info in models.values() if info["fingerprint"] in scored] or [*models.values()]
         return System("student", own[0] if own else None, accuracy, self._words("score/student"))
 
-    def _system(self, name: str, place: str, info: Mapping[str, Any] | None) -> System:
-        return System(name, info, {}, self._words(place))
+    def _gmms(self) -> list[System]:
+        """Those trained, and those whose scores alone are here."""
+        trained = {place for place, info in self.infos.items() if "/" not in place and info["verb"] in ("mono", "tri")}
+        scored = {name for name in GMMS if f"score/{name}" in self.infos}
+        names = sorted(trained | scored, key=lambda name: ([*GMMS, name].index(name), name))
+        return [System(name, self.infos.get(name), {}, self._words(f"score/{name}")) for name in names]
 
     def _accuracy(self, set_name: str, system: str, models: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         """Info of a scored set, {} if there is none; refuses scores of models that were made anew since."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdasr import models
 from kdasr.distill import grid
-from kdasr.report.run import AS_KALDI, ENSEMBLE, GMM, MEMBERS, SETS, STUDENT, Run, System, WordRate
+from kdasr.report.run import AS_KALDI, ENSEMBLE, GMM, GMMS, MEMBERS, SETS, STUDENT, Run, System, WordRate
 from kdasr.train.accuracy import Score
 
 NONE = "–"
@@ -68,12 +68,19 @@ def systems_table(runs: Sequence[Run]) -> str:
     """One row a system: frame accuracies, cross-entropies, word error rates; members pooled over all runs."""
     pooled = {kind: [system for run in runs for system in run.systems[kind]] for kind in runs[0].systems}
     firsts = [run.systems[MEMBERS][0] for run in runs if run.systems[MEMBERS]]
-    rows = [("GMM", pooled[GMM], ("", ""))]
+    rows = [
+        (_title(name), [system for system in pooled[GMM] if system.name == name], ("", ""))
+        for name in dict.fromkeys(system.name for system in pooled[GMM])
+    ]
     rows += [(f"baseline ({_either(system.name for system in firsts)})", firsts, PAPER["baseline"])]
     rows += [(f"members, mean of {len(pooled[MEMBERS])}", pooled[MEMBERS], ("", ""))]
     rows += [(_either(system.name for system in pooled[ENSEMBLE]), pooled[ENSEMBLE], PAPER[ENSEMBLE])]
     rows += [("distilled student", pooled[STUDENT], PAPER[STUDENT])]
     return table(COLUMNS, [[name, *_row(found), *paper] for name, found, paper in rows if found])
+
+
+def _title(gmm: str) -> str:
+    return GMMS.get(gmm, f"GMM {gmm}")
 
 
 def _either(names: Iterable[str]) -> str:
@@ -95,12 +102,17 @@ def _row(systems: Sequence[System]) -> list[str]:
 
 
 def parameters(system: System) -> str:
-    """Number of trained weights, of all members for an ensemble; Gaussians for a GMM."""
+    """Number of trained weights, of all members for an ensemble; states and Gaussians for a GMM."""
     info = system.info or {}
     if "num_gaussians" in info:
-        return f"{info['num_gaussians']} Gaussians"
+        return _mixtures(info)
     several = "model" in info and system.name.startswith("ensemble")
     return f"{system.name.rpartition(' ')[2]} × {size(info)}" if several else size(info)
+
+
+def _mixtures(info: Mapping[str, Any]) -> str:
+    """States of a GMM, those that share a mixture counted once, and its Gaussians."""
+    return f"{info['num_pdfs']:,} states, {info['num_gaussians']:,} Gaussians"
 
 
 def size(info: Mapping[str, Any]) -> str:
@@ -183,15 +195,23 @@ def _words(runs: Sequence[Run]) -> dict[str, int]:
 
 
 def kaldi_table(runs: Sequence[Run]) -> str:
-    """The GMM of all training data, scored as Kaldi's tables are and with the weights that dev chooses."""
+    """GMMs of all training data, scored as Kaldi's tables are and with the weights that dev chooses."""
     rows = []
-    for lm in dict.fromkeys(lm for run in runs for lm in run.kaldi):
-        rates = {
-            name: [run.kaldi[lm][name] for run in runs if name in run.kaldi.get(lm, {})] for name in (AS_KALDI, "test")
-        }
-        rows.append([lm, *(cell for name in rates for cell in (word_rate(rates[name]), choice(rates[name])))])
-    header = ("language model", "WER %, test, as Kaldi chooses", "weight; penalty", "WER %, test, chosen on dev")
-    return table((*header, "weight; penalty"), rows) if rows else ""
+    for name in sorted({name for run in runs for name in run.kaldi}, key=_place_of_kaldi):
+        gmm, _, lm = name.rpartition("_")
+        scored = [run.kaldi[name] for run in runs if name in run.kaldi]
+        rates = [[each[rule] for each in scored if rule in each] for rule in (AS_KALDI, "test")]
+        infos = [info for run in runs if (info := run.infos.get(f"all/{gmm}"))]
+        cells = [cell for found in rates for cell in (word_rate(found), choice(found))]
+        rows.append([_title(gmm), _mixtures(infos[0]) if infos else NONE, lm, *cells])
+    rules = ("WER %, test, as Kaldi chooses", "weight; penalty", "WER %, test, chosen on dev", "weight; penalty")
+    return table(("system", "size", "language model", *rules), rows) if rows else ""
+
+
+def _place_of_kaldi(name: str) -> tuple[int, str]:
+    """Row of a GMM and language model: GMMs in the order of training, language models by name."""
+    gmm, _, lm = name.rpartition("_")
+    return [*GMMS, gmm].index(gmm), lm
 
 
 def grid_table(rows: Sequence[dict[str, Any]]) -> str:

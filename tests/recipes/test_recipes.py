@@ -199,7 +199,7 @@ def test_a_recipe_killed_at_any_moment_ends_with_the_same_models(tmp_path: Path)
     begin = time.monotonic()
     run_whole("yesno", tmp_path / "calm")
     seconds = time.monotonic() - begin
-    assert word_error_rate(tmp_path / "calm", "gmm") < BOUNDS["yesno"]
+    assert word_error_rate(tmp_path / "calm", "mono") < BOUNDS["yesno"]
     moments, killed_in = random.Random(2015), []
     for number in range(4):
         with open(tmp_path / f"log-{number}", "w") as log:

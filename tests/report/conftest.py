@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdasr import log
+from kdasr import log, memory
 from tests.report import runs
 
 ENVIRONMENT = {
@@ -18,16 +18,22 @@ ENVIRONMENT = {
 }
 
 
+def make_the_same(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(log, "environment", lambda: ENVIRONMENT)
+    patch.setattr(memory, "peak", lambda: 0.5)
+    patch.setattr(memory, "peak_of_workers", lambda: 1.25)
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    monkeypatch.setattr(log, "environment", lambda: ENVIRONMENT)
+    make_the_same(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory) -> Path:
     """Made once: hundreds of synced files take most of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "environment", lambda: ENVIRONMENT)
+        make_the_same(patch)
         return runs.write_run(tmp_path_factory.mktemp("template") / "exp")
 
 

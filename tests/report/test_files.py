@@ -80,6 +80,6 @@ def test_a_file_that_keeps_no_run_is_refused(tmp_path, text, what):
 
 
 def test_scores_without_word_error_rates_are_refused(exp):
-    (exp / "score" / "gmm" / "wer.json").unlink()
-    with pytest.raises(Refusal, match="score/gmm/wer.json: no word error rates; delete the folder and score again"):
+    (exp / "score" / "mono" / "wer.json").unlink()
+    with pytest.raises(Refusal, match="score/mono/wer.json: no word error rates; delete the folder and score again"):
         read_run(exp)

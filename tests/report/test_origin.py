@@ -17,9 +17,10 @@ def test_training_seconds_are_those_of_all_steps(exp):
 
 def test_time_is_summed_over_the_parts(exp):
     lines = origin.time_table([read_run(exp)]).splitlines()
-    assert "| `align` | ali | 2 | 2.5 |  |" in lines
-    assert "| `train` | members | 2 | 6.0 |  |" in lines
-    assert "| `decode` | decode | 10 | 10.0 | 0.0200 |" in lines  # 10 s of search, 500 s of audio
+    assert "| `align` | ali | 2 | 2.5 |  | 1.2 |" in lines
+    assert "| `train` | members | 2 | 6.0 |  | 1.2 |" in lines
+    assert "| `decode` | decode/*/members | 6 | 6.0 | 0.0200 | 1.2 |" in lines  # 6 s of search, 300 s of audio
+    assert "| `decode` | decode/*/mono | 2 | 2.0 | 0.0200 | 1.2 |" in lines
 
 
 def test_seeds_and_settings(exp):

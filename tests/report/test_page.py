@@ -28,8 +28,8 @@ def test_no_path_of_this_machine_gets_into_a_report(exp):
 
 
 def test_missing_parts_are_told(exp):
-    (exp / "score" / "gmm" / "info.json").unlink()
-    assert "- `exp/score/gmm` is missing: run the stage with `kdasr score`.\n" in page.page([read_run(exp)])
+    (exp / "score" / "mono" / "info.json").unlink()
+    assert "- `exp/score/mono` is missing: run the stage with `kdasr score`.\n" in page.page([read_run(exp)])
 
 
 def test_a_report_replaces_a_report_and_nothing_else(tmp_path):

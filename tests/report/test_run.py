@@ -14,7 +14,7 @@ def test_a_whole_run_misses_nothing(exp):
     run = read_run(exp)
     assert dict(run.missing) == {} and run.name == "exp" and dict(run.kaldi) == {} and run.files.grids == {}
     assert {kind: [system.name for system in found] for kind, found in run.systems.items()} == {
-        GMM: ["gmm"],
+        GMM: ["mono"],
         MEMBERS: ["member-0", "member-1"],
         ENSEMBLE: ["ensemble of 2"],
         STUDENT: ["student"],
@@ -38,13 +38,13 @@ def test_members_stand_in_the_order_of_their_seeds(tmp_path):
 
 
 def test_missing_parts_name_the_verb_that_makes_them(exp):
-    for place in ("student", "accuracy/test/members", "score/gmm", "score/members/member-1"):
+    for place in ("student", "accuracy/test/members", "score/mono", "score/members/member-1"):
         shutil.rmtree(exp / place)
     run = read_run(exp)
     assert dict(run.missing) == {
         "student": "distill",
         "accuracy/test/members": "accuracy",
-        "score/gmm": "score",
+        "score/mono": "score",
         "score/members/member-1": "score",
     }
     assert run.systems[GMM] == []
@@ -85,18 +85,18 @@ def test_accuracies_of_models_made_anew_are_refused(exp):
 
 
 def test_scores_of_decodings_made_anew_are_refused(exp):
-    shutil.rmtree(exp / "decode" / "test" / "gmm")
-    runs.make(exp / "decode" / "test" / "gmm", "decode", {"beam": 20.0})
-    io.write_json(exp / "decode" / "test" / "gmm" / "info.json", {
-        **io.read_info(exp / "decode" / "test" / "gmm"), "fingerprint": "of another search"
+    shutil.rmtree(exp / "decode" / "test" / "mono")
+    runs.make(exp / "decode" / "test" / "mono", "decode", {"beam": 20.0})
+    io.write_json(exp / "decode" / "test" / "mono" / "info.json", {
+        **io.read_info(exp / "decode" / "test" / "mono"), "fingerprint": "of another search"
     })  # fmt: skip
     with pytest.raises(
-        Refusal, match="score/gmm: the decoded test set of the scores does not match.*kdasr score.*--over"
+        Refusal, match="score/mono: the decoded test set of the scores does not match.*kdasr score.*--over"
     ):
         read_run(exp)
 
 
 def test_a_damaged_score_is_refused(exp):
-    (exp / "score" / "gmm" / "wer.json").write_text("{")
+    (exp / "score" / "mono" / "wer.json").write_text("{")
     with pytest.raises(Refusal, match="wer.json: damaged JSON"):
         read_run(exp)

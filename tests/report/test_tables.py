@@ -40,8 +40,8 @@ def test_the_systems(exp):
         "8.00 [16 / 200], 7.00 to 9.00",
         *("11; 0", "2 × 114", "61.1", "10.7"),
     ]
-    assert cells(text, "GMM")[1:7] == ["–"] * 6
-    assert cells(text, "GMM")[9:] == ["8; 0", "7 Gaussians", "", ""]
+    assert cells(text, "monophone GMM")[1:7] == ["–"] * 6
+    assert cells(text, "monophone GMM")[9:] == ["8; 0", "3 states, 7 Gaussians", "", ""]
     assert cells(text, "baseline (member-0)")[2] == "60.00"
     assert cells(text, "members")[9] == "9 to 10; 0"
 
@@ -107,7 +107,7 @@ def test_several_runs_pool_the_members_and_average_the_gains(exp):
     text = tables.systems_table(both)
     assert cells(text, "baseline (member-0, member-2)")[2] == "61.00 ± 1.41 (60.00–62.00)"
     assert cells(text, "members, mean of 4")[2] == "62.00 ± 1.63 (60.00–64.00)"  # 60 62 62 64: sqrt(8 / 3)
-    assert cells(text, "GMM")[8] == "20.00 [40 / 200]"
+    assert cells(text, "monophone GMM")[8] == "20.00 [40 / 200]"
     assert cells(tables.shares_table(both), "test accuracy")[1:5] == [
         *("62.00", "+2.00", "+1.50"),
         "75 % (by run: 75 %, 75 %)",
@@ -117,9 +117,13 @@ def test_several_runs_pool_the_members_and_average_the_gains(exp):
 def test_the_comparison_with_kaldi(exp):
     runs.add_kaldi(exp)
     text = tables.kaldi_table([read_run(exp)])
-    assert cells(text, "train_all")[1:3] == ["15.00 [30 / 200], 14.00 to 16.00", "9; 0"]
-    assert cells(text, "train_all")[3] == "15.50 [31 / 200], 14.50 to 16.50"
-    assert cells(text, "ug")[1] == "25.00 [50 / 200], 24.00 to 26.00"
+    assert cells(text, "triphone GMM")[1:5] == [
+        *("1,200 states, 9,000 Gaussians", "bigram"),
+        *("15.00 [30 / 200], 14.00 to 16.00", "9; 0"),
+    ]
+    assert cells(text, "triphone GMM")[5] == "15.50 [31 / 200], 14.50 to 16.50"
+    assert cells(text, "monophone GMM")[1:4] == ["–", "ug", "25.00 [50 / 200], 24.00 to 26.00"]
+    assert text.index("monophone") < text.index("triphone")
 
 
 def test_what_one_word_weighs(exp):
