@@ -177,15 +177,15 @@ def k2() -> Any:
     return module
 
 
-def fsa(graph: Graph) -> Any:
-    """A k2 Fsa of a graph, with integer attributes `words`, `transition`, `phone_start`.
+def fsa(graph: Graph, attributes: Sequence[str] = ("words", "transition", "phone_start")) -> Any:
+    """A k2 Fsa of a graph, with integer attributes; each takes memory, in every lattice too.
 
     For a search the arcs must be sorted by label within a state, as `expand_states` leaves them.
     """
     bits = np.ascontiguousarray(graph.score, np.float32).view(np.int32)
     arcs = torch.from_numpy(np.stack([graph.source, graph.target, graph.label, bits], axis=1))
     result = k2().Fsa(arcs)
-    for name in ("words", "transition", "phone_start"):
+    for name in attributes:
         setattr(result, name, torch.from_numpy(np.ascontiguousarray(getattr(graph, name))))
     return result
 

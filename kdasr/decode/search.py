@@ -108,7 +108,7 @@ class Searcher:
         self.options = options
         self.device, self.seconds = _device(options.device), 0.0
         self._num_pdfs, self._arcs_per_state = graph.max_label, len(graph) / graph.num_states
-        self._graph = fsa.stack([fsa.fsa(graph)]).to(self.device)
+        self._graph = fsa.stack([fsa.fsa(graph, ("words", "transition"))]).to(self.device)
         self._graph.graph_scores = self._graph.scores.clone()
         self.sequences = [[], *([word] for word in range(1, num_words + 1)), *map(list, graph.word_sequences)]
 
