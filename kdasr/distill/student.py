@@ -16,6 +16,7 @@ from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train.job import fit, inputs, threads_each
 from kdasr.train.loop import TrainOptions
+from kdasr.train.together import ranks
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class StudentJob:
 
 def train_student(job: StudentJob) -> dict[str, Any]:
     """Trains one student into its folder, or goes on with it; returns its info."""
-    if io.begin(job.folder, job.made, job.overwrite):
+    if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         facts = {"temperature": job.distill.temperature}
         fit(job.folder, job.source, job.dev, job.student, job.dnn, job.objective, job.threads, **facts)
     return io.read_info(job.folder)
@@ -104,4 +105,4 @@ def train_students(job: StudentJob, seeds: Sequence[int], num_jobs: int) -> list
         replace(job, folder=job.folder / f"student-{seed}", student=replace(job.student, seed=seed), threads=share)
         for seed in seeds
     ]
-    return jobs.run(train_student, students, num_jobs, share)
+    return jobs.run(train_student, students, num_jobs if ranks().size == 1 else 1, share)

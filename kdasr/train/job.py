@@ -18,6 +18,7 @@ from kdasr.models.dnn import DnnOptions
 from kdasr.train import checkpoint
 from kdasr.train.accuracy import BATCH, evaluate
 from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
+from kdasr.train.together import ranks
 
 PRIOR_FRAMES = 100_000  # examples at most that the mean posterior is taken over
 
@@ -52,7 +53,7 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
-    if io.begin(job.folder, job.made, job.overwrite):
+    if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         fit(job.folder, job.source, job.dev, job.train, job.dnn, lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
 
@@ -67,7 +68,7 @@ def fit(
     threads: int,
     **facts: Any,
 ) -> None:
-    """Trains a model in a folder that has begun and finishes it.
+    """Trains a model in a folder that has begun and finishes it; processes started by torchrun do so together.
 
     Args:
         folder: the model's.
@@ -79,24 +80,33 @@ def fit(
         threads: torch threads; 0 for all cores.
         facts: what else `info.json` shall say.
     """
-    with _threads(options.threads or threads or jobs.cores()):
+    together = ranks()
+    with _threads(options.threads or threads or max(1, jobs.cores() // together.local_size)):
         examples, held_out = source.open(), dev.open() if dev else None
         checkpoint.seed_everything(options.seed)
         model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
         model.set_normalisation(*examples.statistics())
+        if not together.first:
+            torch.manual_seed(together.seed(options.seed))  # on CUDA it decides on dropout
         trainer = Trainer(folder, model, examples, held_out, objective(examples), options)
-        model = trainer.run().cpu()
-        models.save(folder / "model.safetensors", model)
-        io.save_tensors(folder / "priors.safetensors", priors(model, examples, trainer.pool))
-        score = asdict(evaluate(model, held_out)) if held_out else None
-    about = {"model": model.describe(), **examples.facts(), "labelling": examples.labelling}
+        trainer.run()
+        together.from_first(lambda: _finish(folder, trainer, held_out, facts))
+
+
+def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[str, Any]) -> None:
+    """Writes what is known of a trained model."""
+    model, examples = trainer.model.cpu(), trainer.examples
+    models.save(folder / "model.safetensors", model)
+    io.save_tensors(folder / "priors.safetensors", priors(model, examples, trainer.pool))
     io.finish(
         folder,
-        **about,
-        seed=options.seed,
+        model=model.describe(),
+        **examples.facts(),
+        labelling=examples.labelling,
+        seed=trainer.options.seed,
         num_examples=len(trainer.pool),
         steps=trainer.step,
-        dev=score,
+        dev=asdict(evaluate(model, dev)) if dev else None,
         **facts,
     )
     (folder / checkpoint.NAME).unlink(missing_ok=True)
@@ -129,7 +139,7 @@ def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[di
     Args:
         job: the settings of all; its folder holds the members'.
         seeds: one a member.
-        num_jobs: processes at most.
+        num_jobs: processes at most; one after another where torchrun's processes train each together.
 
     Returns:
         The members' infos, in the order of the seeds.
@@ -139,7 +149,7 @@ def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[di
         replace(job, folder=job.folder / f"member-{seed}", train=replace(job.train, seed=seed), threads=share)
         for seed in seeds
     ]
-    return jobs.run(train_model, members, num_jobs, share)
+    return jobs.run(train_model, members, num_jobs if ranks().size == 1 else 1, share)
 
 
 def threads_each(num_jobs: int, num_models: int) -> int:

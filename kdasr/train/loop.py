@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
 from kdasr.train.noise import InputNoise, Jitter
+from kdasr.train.together import ranks
 
 SELECTIONS = ("last", "best_dev")
 SCORED_STEPS = 4  # training accuracy is that of every fourth batch, and of the first after each report
@@ -85,6 +86,8 @@ def hard_labels(logits: Tensor, labels: Tensor, index: Tensor, inputs: Tensor) -
 class Trainer:
     """Trains one model in its folder; created again on the same folder it goes on from the last checkpoint.
 
+    Processes that torchrun started train it together, each on a slice of every batch; the first writes.
+
     Args:
         folder: where checkpoint, metrics and TensorBoard curves are kept.
         model: float32, on the CPU, initialised and normalised.
@@ -111,17 +114,19 @@ class Trainer:
             objective,
             options,
         )
+        self.ranks = ranks()
         self.device = precision.compute_device(options.device)
         self.model = model.to(self.device)
         self.weights = optim.Weights(self.model, precision.compute_dtype(options.precision, self.device))
         self.optimizer = optim.optimizer(
             options.optimizer, self.weights, options.momentum, options.clip, options.max_norm
         )
-        self.dropout = Dropout(options.dropout, options.input_dropout, options.seed)
-        self.noise = InputNoise(options.input_noise, self.model.deviation(), options.seed)
-        self.jitter = Jitter(options.jitter, options.seed)
+        own_seed = self.ranks.seed(options.seed)
+        self.dropout = Dropout(options.dropout, options.input_dropout, own_seed)
+        self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
+        self.jitter = Jitter(options.jitter, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
-        self.sampler = Sampler(self.pool, options.batch_size, options.seed)
+        self.sampler = Sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch
         self.schedule = optim.schedule(
@@ -129,6 +134,7 @@ class Trainer:
         )
         self.step = 0
         self.epoch_began = 0.0, 0  # time, and step, at which this process began the epoch
+        self.saved = 0.0  # time of the last checkpoint
         self.lately, self.this_epoch = Running(), Running()
         self.best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0
@@ -141,6 +147,14 @@ class Trainer:
             raise Refusal("jitter is for images", where=self.folder, found=self.options.jitter, do="set jitter to 0")
         if not len(self.pool):
             raise Refusal("no examples to train on", where=self.folder, do="name other classes, or a larger fraction")
+        if self.sampler.batch_size < self.ranks.size:
+            raise Refusal(
+                "more processes than examples in a batch",
+                where=self.folder,
+                expected=f"at most {self.sampler.batch_size}",
+                found=self.ranks.size,
+                do="start fewer, or set a larger batch_size",
+            )
         wants_dev = (
             "halving"
             if self.options.schedule == "halving"
@@ -163,12 +177,13 @@ class Trainer:
     def run(self) -> Model:
         """Trains to the end; returns the model with the weights that `select` chooses, on its device."""
         self._resume()
-        metrics = log.Metrics(self.folder, self.step if self.step else -1)
-        saved = began = time.monotonic()
+        metrics = log.Metrics(self.folder, self.step if self.step else -1) if self.ranks.first else None
+        self.saved = began = time.monotonic()
         self.epoch_began = began, self.step
-        for _ in log.progress(range(self.step, self.total_steps), str(self.folder)):
-            self._train_step()
-            if self.step % self.options.log_steps == 0:
+        steps = range(self.step, self.total_steps)
+        for _ in log.progress(steps, str(self.folder)) if self.ranks.first else steps:
+            due = self._train_step()
+            if self.step % self.options.log_steps == 0 and metrics:
                 metrics.write(
                     self.step,
                     {
@@ -177,14 +192,15 @@ class Trainer:
                         "learning_rate": self.rate,
                     },
                 )
+            if self.step % self.options.log_steps == 0:
                 self.lately, began = Running(), time.monotonic()
             if self.step % self.sampler.batches_per_epoch == 0:
                 self._end_epoch(metrics)
-            if self._due(saved):
+            if due:
                 self._save()
-                saved = time.monotonic()
         self._save()
-        metrics.close()
+        if metrics:
+            metrics.close()
         if self.best:
             self.model.load_state_dict(self.best)
         return self.model
@@ -199,25 +215,30 @@ class Trainer:
         """Learning rate of the last step."""
         return self.schedule.rate(self.step - 1)
 
-    def _train_step(self) -> None:
+    def _train_step(self) -> bool:
+        """One step; whether a checkpoint is due after it."""
         index = self.sampler.next()
         x, y = self.examples.batch(index)
         x, y = self.noise(self.jitter(x.to(self.device))), y.to(self.device)
         logits = self.weights.computing(x, self.dropout).float()
         loss = self.objective(logits, y, index, x)
         loss.backward()
-        norm, value = self.weights.take_gradient(), float(loss.detach())
-        rate = self.schedule.rate(self.step)
+        norm = self.weights.take_gradient(len(y) / self.sampler.batch_size, self.ranks.add)
+        value, rate = float(loss.detach()), self.schedule.rate(self.step)
         if not (math.isfinite(norm) and math.isfinite(value)):
             raise self._diverged(index, x, value, norm, rate)
         self.optimizer.step(rate, norm)
         self.step += 1
+        scored = self.step % SCORED_STEPS == 0 or not (self.lately.scored and self.this_epoch.scored)
+        right = int((logits.detach().argmax(1) == y).sum()) if scored else 0
+        total = torch.tensor([value * len(y), len(y), right, self.ranks.first and self._due()], dtype=torch.float64)
+        self.ranks.add(total := total.to(self.device))
+        loss_sum, frames, right, due = total.tolist()
         for running in (self.lately, self.this_epoch):
-            running.add(len(y), value, norm)
-        if self.step % SCORED_STEPS == 0 or not (self.lately.scored and self.this_epoch.scored):
-            right = int((logits.detach().argmax(1) == y).sum())
-            for running in (self.lately, self.this_epoch):
-                running.score(len(y), right)
+            running.add(int(frames), loss_sum, norm)
+            if scored:
+                running.score(int(frames), int(right))
+        return bool(due)
 
     def _diverged(self, index: Tensor, x: Tensor, loss: float, norm: float, rate: float) -> Refusal:
         bad = ~torch.isfinite(x.flatten(1)).all(1).cpu()
@@ -234,7 +255,7 @@ class Trainer:
             do=f"{do}; the last checkpoint is kept",
         )
 
-    def _end_epoch(self, metrics: log.Metrics) -> None:
+    def _end_epoch(self, metrics: log.Metrics | None) -> None:
         line: dict[str, float | int | str] = {
             "epoch": self.epoch,
             **self.this_epoch.line(None),
@@ -245,8 +266,8 @@ class Trainer:
         text = f"loss {line['loss']:.4f}, accuracy {100 * float(line['accuracy']):.2f} %"
         text += f", {speed:,.0f} examples/s, learning rate {self.rate:.4g}"
         cross_entropy = None
-        if self.dev is not None:
-            score = self._score(self.dev)
+        if (dev := self.dev) is not None:
+            score = self.ranks.from_first(lambda: self._score(dev))
             cross_entropy = score.cross_entropy
             line.update({f"dev_{name}": value for name, value in asdict(score).items()})
             text += f"; dev: {score}"
@@ -254,19 +275,30 @@ class Trainer:
                 self.best_accuracy = score.accuracy
                 self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.schedule.epoch_end(cross_entropy)
-        metrics.write(self.step, line)
-        log.event(f"{self.folder}: epoch {self.epoch} of {self.options.epochs}: {text}")
+        if metrics:
+            metrics.write(self.step, line)
+            log.event(f"{self.folder}: epoch {self.epoch} of {self.options.epochs}: {text}")
         self.this_epoch, self.epoch_began = Running(), (time.monotonic(), self.step)
 
     def _score(self, examples: Examples) -> Score:
         computing = self.weights.computing
         return evaluate(lambda x: computing(x).float(), examples, self.device)
 
-    def _due(self, saved: float) -> bool:
+    def _due(self) -> bool:
         by_step = self.options.checkpoint_steps and self.step % self.options.checkpoint_steps == 0
-        return bool(by_step) or time.monotonic() - saved > self.options.checkpoint_seconds
+        return bool(by_step) or time.monotonic() - self.saved > self.options.checkpoint_seconds
 
     def _save(self) -> None:
+        streams = self.ranks.gathered({name: stream.state_dict() for name, stream in self._streams().items()})
+        if self.ranks.first:
+            self._write(streams)
+        self.saved = time.monotonic()
+
+    def _streams(self) -> dict[str, Dropout | InputNoise | Jitter]:
+        """What has random numbers of this process's own."""
+        return {"dropout": self.dropout, "noise": self.noise, "jitter": self.jitter}
+
+    def _write(self, streams: list[dict[str, Any]]) -> None:
         tensors = {"weights": self.model.state_dict(), "optimizer": self.optimizer.state(), "best": self.best}
         state = {
             "model": self.model.describe(),
@@ -274,9 +306,7 @@ class Trainer:
             "step": self.step,
             "sampler": self.sampler.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "dropout": self.dropout.state_dict(),
-            "noise": self.noise.state_dict(),
-            "jitter": self.jitter.state_dict(),
+            "streams": streams,
             "running": [self.lately, self.this_epoch],
             "best_accuracy": self.best_accuracy,
         }
@@ -284,7 +314,7 @@ class Trainer:
 
     def _resume(self) -> None:
         path = self.folder / checkpoint.NAME
-        if not path.exists():
+        if not self.ranks.from_first(path.exists):
             return
         tensors, state = checkpoint.load(path)
         for what, own in (("model", self.model.describe()), ("options", self.options)):
@@ -305,11 +335,18 @@ class Trainer:
         self.best_accuracy, self.step = state["best_accuracy"], state["step"]
         self.sampler.load_state_dict(state["sampler"])
         self.schedule.load_state_dict(state["schedule"])
-        self.dropout.load_state_dict(state["dropout"])
-        self.noise.load_state_dict(state["noise"])
-        self.jitter.load_state_dict(state["jitter"])
+        self._resume_streams(state["streams"])
         self.lately, self.this_epoch = (Running(**running) for running in state["running"])
-        log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
+        if self.ranks.first:
+            log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
+
+    def _resume_streams(self, states: list[dict[str, Any]]) -> None:
+        """Random numbers go on; those of a process that was not there before begin anew, and torch's own (on CUDA)."""
+        if self.ranks.rank < len(states):
+            for name, stream in self._streams().items():
+                stream.load_state_dict(states[self.ranks.rank][name])
+        if not self.ranks.first:
+            torch.manual_seed(self.ranks.seed(self.options.seed) + self.step)
 
 
 @dataclass
@@ -324,9 +361,9 @@ class Running:
     right: int = 0
 
     def add(self, frames: int, loss: float, norm: float) -> None:
-        """Adds a step: frames, mean loss a frame, gradient norm."""
+        """Adds a step: frames, sum of their losses, gradient norm."""
         self.steps, self.frames = self.steps + 1, self.frames + frames
-        self.loss, self.norm = self.loss + loss * frames, self.norm + norm
+        self.loss, self.norm = self.loss + loss, self.norm + norm
 
     def score(self, frames: int, right: int) -> None:
         """Adds the accuracy of a step: frames, frames right."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -38,12 +38,20 @@ class Weights:
         views = _views(self.gradient, model, sizes)
         self._gradients = list(zip(views, self.computing.parameters(), strict=True))
 
-    def take_gradient(self) -> float:
-        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm."""
+    def take_gradient(self, share: float = 1.0, add: Callable[[Tensor], None] = lambda gradient: None) -> float:
+        """Moves the gradients of the computing copy into `gradient`, float32; returns its norm.
+
+        Args:
+            share: of the batch that they are of.
+            add: adds up the gradients of all processes, each times its share.
+        """
         for view, parameter in self._gradients:
             assert parameter.grad is not None
             view.copy_(parameter.grad)
             parameter.grad = None
+        if share != 1:
+            self.gradient.mul_(share)
+        add(self.gradient)
         return math.sqrt(float(torch.dot(self.gradient, self.gradient)))
 
     def refresh(self) -> None:

@@ -63,10 +63,10 @@ class Killed(Exception):
 def stop_after(run: Trainer, steps: int) -> None:
     step = run._train_step
 
-    def limited() -> None:
+    def limited() -> bool:
         if run.step == steps:
             raise Killed
-        step()
+        return step()
 
     run._train_step = limited  # type: ignore[method-assign]
     with pytest.raises(Killed):
