@@ -13,6 +13,7 @@ from kdasr.cli import options, sets
 from kdasr.refusal import Refusal
 
 if TYPE_CHECKING:
+    from kdasr.decode.study import Decoding
     from kdasr.distill.cells import Cell
     from kdasr.distill.student import StudentJob
     from kdasr.distill.study import CellJob, Pool
@@ -31,6 +32,10 @@ MODEL = "model"  # folder of a cell's own model, in the cell's
     "--members", metavar="DIR", help="Pool of members (kdasr train): teachers, ensembles, the baseline's seeds."
 )
 @click.option("--soft-targets", metavar="DIR", help="Stored soft targets of all students, in place of members.")
+@click.option("--graph", metavar="DIR", help="Decoding graph: cells are decoded too; asks for --lang and --dev-cuts.")
+@click.option("--lang", metavar="DIR", help="Language that the graph was made with.")
+@click.option("--dev-cuts", metavar="DIR", help="Transcripts of the development set, which choose weight and penalty.")
+@click.option("--test-cuts", metavar="DIR", help="Transcripts of the test set.")
 @click.option(
     "--known",
     multiple=True,
@@ -46,6 +51,10 @@ def command(
     test: sets.SetNames,
     members: str | None,
     soft_targets: str | None,
+    graph: str | None,
+    lang: str | None,
+    dev_cuts: str | None,
+    test_cuts: str | None,
     known: tuple[Path, ...],
     num_jobs: int,
     settings: options.Settings,
@@ -63,7 +72,9 @@ def command(
 
     wanted = settings.section("study")
     pool = study.Pool(options.folder(members), train.expected(settings)) if members else None
-    plan = Plan(out, settings, train, dev, test, pool, soft_targets, overwrite)
+    named = {"train": train, "dev": dev, "test": test}
+    decoding = _decoding(graph, lang, {"dev": dev_cuts, "test": test_cuts}, named, settings)
+    plan = Plan(out, settings, train, dev, test, pool, soft_targets, decoding, overwrite)
     work = study.distinct([plan.job(cell) for cell in cells(wanted)])
     results = study.Results(plan.inputs())
     for path in known:
@@ -84,6 +95,32 @@ def command(
         raise Refusal(f"{len(failed)} of {len(work)} cells failed", where=out, found=", ".join(failed), do=do)
 
 
+def _decoding(
+    graph: str | None,
+    lang: str | None,
+    cuts: Mapping[str, str | None],
+    named: Mapping[str, sets.SetNames],
+    settings: options.Settings,
+) -> Decoding | None:
+    """How cells are decoded; None where nothing of it is named. Raises Refusal where half of it is."""
+    if not (graph or lang or any(cuts.values())):
+        return None
+    wanted = {"--graph": graph, "--lang": lang, "--dev-cuts": cuts["dev"]}
+    wanted |= {"--features": named["train"].features, "--dev-features": named["dev"].features}
+    missing = [name for name, value in wanted.items() if not value]
+    missing += ["--test-cuts"] if named["test"].features and not cuts["test"] else []
+    if missing:
+        raise Refusal("half of what decoding needs", where="kdasr study", expected=" and ".join(missing))
+    from kdasr.decode.study import Decoding
+
+    features = {name: options.folder(path) for name in cuts if (path := named[name].features)}
+    references = {name: options.transcripts(str(cuts[name])) for name in features}
+    folders = options.folder(str(graph)), options.folder(str(lang))
+    decoding = Decoding(*folders, features, references, settings.section("decode"))
+    decoding.expect(options.folder(str(named["train"].ali)))
+    return decoding
+
+
 @dataclass(frozen=True)
 class Plan:
     """What all cells share: sets, settings, pool."""
@@ -95,17 +132,19 @@ class Plan:
     test: sets.SetNames
     pool: Pool | None
     soft_targets: str | None
+    decoding: Decoding | None
     overwrite: bool
 
     def inputs(self) -> dict[str, str]:
         """Content hashes of the sets."""
         prefixes = (("", self.train), ("dev_", self.dev), ("test_", self.test))
-        return {
+        found = {
             f"{prefix}{name}": value
             for prefix, names in prefixes
             if (source := names.source(self.settings))
             for name, value in source.fingerprints().items()
         }
+        return {**found, **(self.decoding.inputs() if self.decoding else {})}
 
     def job(self, cell: Cell) -> CellJob:
         """What computes a cell."""
@@ -166,5 +205,6 @@ class Plan:
 
         scored = {"dev": self.dev.expected(own), "test": self.test.source(own)}
         named = {name: source for name, source in scored.items() if source}
-        settings = set_apart(cell.kind, made)
-        return CellJob(self.out / cell.name, cell, train, models, mean, named, settings, teachers, self.overwrite)
+        settings, folder = set_apart(cell.kind, made), self.out / cell.name
+        words = self.decoding.of(folder / "decode", models, mean, self.overwrite) if self.decoding else None
+        return CellJob(folder, cell, train, models, mean, named, settings, teachers, self.overwrite, words)

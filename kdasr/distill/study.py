@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from kdasr.distill.student import StudentJob, train_student
 from kdasr.refusal import Refusal
 from kdasr.train.job import TrainJob, train_model
 
-RESULTS = "results.json"
+RESULTS, WORDS = "results.json", "words"
 Row = dict[str, Any]
 
 
@@ -75,6 +75,7 @@ class CellJob:
         settings: what its row records, see `cells.set_apart`.
         teachers: content hash of what taught it, or of the members that it is made of.
         overwrite: as `io.begin`'s.
+        words: counts word errors once the models are there; None: they are not wanted.
     """
 
     folder: Path
@@ -86,6 +87,12 @@ class CellJob:
     settings: dict[str, Any]
     teachers: str = ""
     overwrite: bool = False
+    words: Callable[[], dict[str, Any]] | None = None
+
+    @property
+    def wanted(self) -> set[str]:
+        """The scores that a whole row has."""
+        return {*self.sets, *([WORDS] if self.words else [])}
 
     @property
     def row(self) -> Row:
@@ -118,16 +125,17 @@ def hashed(prints: Sequence[str]) -> str:
 
 
 def compute(job: CellJob) -> dict[str, Any] | Refusal:
-    """Trains and scores one cell; set -> score, or why there is none."""
+    """Trains and scores one cell; set -> score, and word errors; or why there are none."""
     try:
         if isinstance(job.train, StudentJob):
             train_student(job.train)
         elif job.train:
             train_model(job.train)
-        return {
+        scores: dict[str, Any] = {
             name: asdict(score_models(job.folder / name, job.models, source, job.mean, overwrite=job.overwrite))
             for name, source in job.sets.items()
         }
+        return {**scores, WORDS: job.words()} if job.words else scores
     except Refusal as refusal:
         return refusal
 
@@ -186,7 +194,7 @@ class Results:
                 now, before = ({name: each.get(name) for name in same} for each in (job.row, row))
                 do = "leave the file of results out, or name another OUT"
                 io.expect_same(f"{job.cell.name} of the results", now, before, RESULTS, do)
-                return row if row.keys() >= set(job.sets) else None
+                return row if row.keys() >= job.wanted else None
         return None
 
 
