@@ -76,16 +76,17 @@ def command(
     decoding = _decoding(graph, lang, {"dev": dev_cuts, "test": test_cuts}, named, settings)
     plan = Plan(out, settings, train, dev, test, pool, soft_targets, decoding, overwrite)
     work = study.distinct([plan.job(cell) for cell in cells(wanted)])
-    results = study.Results(plan.inputs())
+    results = study.Results(plan.inputs(), reference=wanted.reference)
     for path in known:
         results.add(study.Results.read(path), path)
     if wanted.reference:
         referred(systems([*(job.row for job in work), *results.rows]), wanted.reference)
     results, failed = study.run(work, results, num_jobs, threads_each(num_jobs, len(work)))
+    if not any(row["system"] == results.reference for row in results.rows):  # it failed
+        results.reference = ""
     results.write(out / study.RESULTS)
     if results.rows:
-        there = any(row["system"] == wanted.reference for row in results.rows)  # it may have failed
-        text = study_table(results.rows, wanted.reference if there else "")
+        text = study_table(results.rows, results.reference)
         io.write_text(out / "results.md", text)
         click.echo(text, nl=False)
     for name, refusal in failed.items():

@@ -147,25 +147,32 @@ class Results:
     Attributes:
         inputs: content hashes of the sets that all rows are of.
         rows: a cell each.
+        reference: the system that the others are compared with; empty for the best on dev.
     """
 
     inputs: dict[str, str]
     rows: list[Row] = field(default_factory=list)
+    reference: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Results:
         """Raises Refusal if the file is absent, damaged or of another kind."""
-        content = io.read_json(path)
+        return cls.of(io.read_json(path), path)
+
+    @classmethod
+    def of(cls, content: Any, path: Path) -> Results:
+        """What a file at a path holds. Raises Refusal if it is of another kind."""
         wanted = {"cell", "system", "kind", "seed", "values", "settings"}
         rows = content.get("rows") if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= wanted for row in rows):
             raise Refusal("not the results of a study", where=path, expected=f"a {RESULTS} of `kdasr study`")
-        return cls(content.get("inputs", {}), rows)
+        return cls(content.get("inputs", {}), rows, content.get("reference", ""))
 
     def write(self, path: Path) -> None:
         """A row a line."""
         rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
-        io.write_text(path, f'{{"inputs": {json.dumps(self.inputs)}, "rows": [\n{rows}\n]}}\n')
+        head = f'"inputs": {json.dumps(self.inputs)}, "reference": {json.dumps(self.reference)}'
+        io.write_text(path, f'{{{head}, "rows": [\n{rows}\n]}}\n')
 
     def add(self, other: Results, where: Path) -> None:
         """Takes over the rows of an earlier run.
@@ -229,7 +236,8 @@ def run(work: Sequence[CellJob], known: Results, num_jobs: int, threads: int) ->
         if not isinstance(scores, Refusal):
             rows[job.cell.name] = {**job.row, **scores}
     others = [row for row in known.rows if row["cell"] not in rows]
-    return Results(known.inputs, [*(row for row in rows.values() if row), *others]), failed
+    done = [row for row in rows.values() if row]
+    return Results(known.inputs, [*done, *others], known.reference), failed
 
 
 def value(row: Row, axis: str) -> Any:

@@ -123,7 +123,7 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
         ]
         for system in found
     ]
-    return f"{table(header, lines)}\n{_note(against, first)}"
+    return f"{table(header, lines)}\n{_note(against, first, bool(words))}"
 
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
@@ -172,12 +172,16 @@ def _compared(system: System, against: System, sets: Sequence[str], words: Seque
         yield told(word_difference(system, against, of))
 
 
-def _note(against: System, first: System) -> str:
+def _note(against: System, first: System, decoded: bool) -> str:
+    words = (
+        " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
+        " penalty are chosen on dev."
+    )
     return (
         f"Reference: `{against.name}`. Best on dev: `{first.name}`. ±: standard deviation (n − 1) over seeds, then the"
         " range. Accuracy − reference: mean over the n seeds that both have, 95 % interval by Student's t (taken for"
         " normal), two-sided p by all flips of the signs, which n seeds cannot bring below 2^(1 − n): 0.25 for 3, 0.063"
-        " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other. WER − reference: errors"
-        " of all seeds, 95 % interval and p by bootstrap over the same utterances. Each comparison stands alone: of 20"
-        " one will seem real by chance. Test chooses nothing.\n"
+        " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other."
+        f"{words if decoded else ''} Each comparison stands alone: of 20 one will seem real by chance. Test chooses"
+        " nothing.\n"
     )

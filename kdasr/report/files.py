@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import io, log
+from kdasr.distill.study import RESULTS, Results
 from kdasr.refusal import Refusal
 
-WORDS, GRID, METRICS, CURVE = "wer.json", "results.json", "metrics.jsonl", "curve.json"
+WORDS, METRICS, CURVE = "wer.json", "metrics.jsonl", "curve.json"
 RATE = "frames_per_second"
 LONG = ("pdf_names", "silence_pdfs")  # of an info, as long as the number of states; no report shows them
 
@@ -26,7 +27,7 @@ class RunFiles:
     def __init__(self, where: Path, records: Mapping[str, Any]) -> None:
         self.where, self.records = where, records
         self.infos: dict[str, dict[str, Any]] = self._of(io.INFO)
-        self.grids: dict[str, list[dict[str, Any]]] = self._of(GRID)
+        self.studies = {place: Results.of(content, self.where / place) for place, content in self._of(RESULTS).items()}
         self.words: dict[str, dict[str, Any]] = self._of(WORDS)
         self.curves: dict[str, dict[str, list[float]]] = self._of(CURVE)
         self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
@@ -68,8 +69,13 @@ def read_files(where: str | Path) -> RunFiles:
 
 def _is_read(path: Path) -> bool:
     return path.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) or (
-        path.name == GRID and path.parent.name.startswith("grid")
+        path.name == RESULTS and is_of_study(path.parent.name)
     )
+
+
+def is_of_study(place: str) -> bool:
+    """Whether a folder is one of `kdasr study`, named `study...` or `grid...`, or lies in one."""
+    return any(name.startswith(("study", "grid")) for name in place.split("/"))
 
 
 def _content(path: Path) -> Any:

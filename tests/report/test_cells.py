@@ -6,32 +6,24 @@ from typing import Any
 
 import pytest
 
+from kdasr.distill.study import Row
 from kdasr.refusal import Refusal
 from kdasr.report import cells
+from tests.report import runs
 
 
-def row(
-    system: str, seed: int | None, accuracy: float, values: dict[str, Any] | None = None, **more: Any
-) -> dict[str, Any]:
-    kind = system.split(",")[0]
-    score = {
-        "num_frames": 100,
-        "accuracy": accuracy,
-        "accuracy_without_silence": accuracy,
-        "cross_entropy": 1 - accuracy,
-    }
-    name = system if seed is None else f"{system},seed={seed}"
-    named = {"cell": name, "system": system, "kind": kind, "seed": seed, "values": values or {}}
-    settings = {axis: value for axis, value in (values or {}).items() if axis != "members"}
-    return {**named, **more, "settings": settings, "dev": score}
+def row(kind: str, seed: int | None, accuracy: float, values: dict[str, Any] | None = None, **more: Any) -> Row:
+    """Without silence: all frames count."""
+    score = {**runs.score(accuracy), "accuracy_without_silence": accuracy, "cross_entropy": 1 - accuracy}
+    return runs.row(kind, seed, score, values, **more)
 
 
 def lines(text: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
 
 
-T1 = [row("student,distill.temperature=1", seed, 0.60 + seed / 100, {"distill.temperature": 1.0}) for seed in (0, 1, 2)]
-T5 = [row("student,distill.temperature=5", seed, 0.62 + seed / 50, {"distill.temperature": 5.0}) for seed in (2, 1, 0)]
+T1 = [row("student", seed, 0.60 + seed / 100, {"distill.temperature": 1.0}) for seed in (0, 1, 2)]
+T5 = [row("student", seed, 0.62 + seed / 50, {"distill.temperature": 5.0}) for seed in (2, 1, 0)]
 BASE = [row("baseline", seed, 0.58) for seed in (0, 1)]
 
 
@@ -59,14 +51,14 @@ def test_seeds_that_never_meet_are_not_compared():
 
 
 def test_an_ensemble_is_compared_with_each_seed():
-    ensembles = [row(f"ensemble,members={n}", None, 0.6 + n / 100, {"members": n}, members=n) for n in (1, 2)]
+    ensembles = [row("ensemble", None, 0.6 + n / 100, {"members": n}, members=n) for n in (1, 2)]
     found = lines(cells.study_table([*T1, *ensembles], T1[0]["system"]))[2:]
     assert [line[:4] for line in found[1:]] == [["ensemble", "–", "1", "–"], ["**ensemble**", "–", "2", "–"]]
     assert found[2][-1] == "+1.00 (-1.48 to +3.48), p 0.500, n 3"  # 62 from 60, 61, 62
 
 
 def test_axes_are_those_on_which_rows_differ_and_unnamed_values_are_filled_in():
-    other = [row("student,members=3", seed, 0.6, {"members": 3}, members=3) for seed in (0, 1)]
+    other = [row("student", seed, 0.6, {"members": 3}, members=3) for seed in (0, 1)]
     rows = [*({**each, "members": 5} for each in T5), *other]
     assert cells.axes(rows) == ["distill.temperature", "members"]
     found = lines(cells.study_table(rows))[2:]

@@ -16,7 +16,7 @@ from tests.report import runs
 @pytest.fixture
 def kept(exp):
     runs.add_kaldi(exp)
-    runs.add_grid(exp)
+    runs.add_study(exp)
     keep(read_files(exp), exp.parent / "results" / "exp.json")
     return exp.parent / "results" / "exp.json"
 
@@ -30,7 +30,7 @@ def test_it_tells_what_its_folders_told(exp, kept):
     )
     assert drawn == kept_lines and drawn
     assert not any("loss" in line for lines in read_files(kept).metrics.values() for line in lines)
-    assert "grid_baseline" in page.page([read_run(kept)])
+    assert "study_dropout" in page.page([read_run(kept)])
 
 
 def test_what_is_missing_stays_missing(exp):
