@@ -250,14 +250,13 @@ def test_cells_made_with_other_settings_are_refused_and_overwritten_where_it_is_
     assert rows(folder, "again")["student,members=1,seed=0"]["settings"]["student.epochs"] == 1
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_study_killed_at_any_moment_ends_with_the_same_results_to_the_bit(folder, jobs):
-    study = "\n  {seeds: [0, 1], baseline: {train.epochs: [8]}, student: {members: [2], distill.temperature: [1, 2]}}\n"
-    slow = ("--set", "train.checkpoint_steps=1", "--set", "student.checkpoint_steps=1", "--num-jobs", jobs)
-    run(folder, f"calm{jobs}", *slow, study=study)
-    out, kills = folder / f"killed{jobs}", 0
+def test_a_study_killed_at_any_moment_ends_with_the_same_results_to_the_bit(folder):
+    study = "\n  {seeds: [0, 1], baseline: {train.epochs: [4]}, student: {members: [2], distill.temperature: [1, 2]}}\n"
+    slow = ("--set", "train.checkpoint_steps=2", "--set", "student.checkpoint_steps=1", "--num-jobs", 2)
+    run(folder, "calm", *slow, study=study)
+    out, kills = folder / "killed", 0
     call = [sys.executable, "-c", "from kdasr.cli import main; main()", *command(folder, out.name, *slow, study=study)]
-    for models in (0, 2, 4):  # finished when it is killed, and another has a checkpoint
+    for models in (0, 3):  # finished when it is killed, and another has a checkpoint
         process = subprocess.Popen(call, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
         while process.poll() is None:
             begun = list(out.glob("*/model/checkpoint.safetensors"))
@@ -265,7 +264,7 @@ def test_a_study_killed_at_any_moment_ends_with_the_same_results_to_the_bit(fold
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += process.wait() == -signal.SIGKILL
             time.sleep(0.002)
-    assert kills >= 2 and not (out / "results.json").exists()
+    assert kills == 2 and not (out / "results.json").exists()
     subprocess.run(call, check=True, capture_output=True)
     for name in ("results.json", "results.md"):
-        assert (out / name).read_bytes() == (folder / f"calm{jobs}" / name).read_bytes()
+        assert (out / name).read_bytes() == (folder / "calm" / name).read_bytes()
