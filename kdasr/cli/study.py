@@ -60,7 +60,7 @@ def command(
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Compute the cells that section `study` of the settings names, each in OUT/<cell>; write results.json and .md.
+    """Compute the cells of section `study` of the settings, each in OUT/<cell>; write results.json, .md and .png.
 
     A cell that is done, or known, is not done again. One that is refused is told at the end, the others are computed.
     """
@@ -68,6 +68,7 @@ def command(
     from kdasr.distill import study
     from kdasr.distill.cells import cells
     from kdasr.report.cells import referred, study_table, systems
+    from kdasr.report.lines import draw_study
     from kdasr.train.job import threads_each
 
     wanted = settings.section("study")
@@ -88,6 +89,7 @@ def command(
     if results.rows:
         text = study_table(results.rows, results.reference)
         io.write_text(out / "results.md", text)
+        draw_study(out / "results.png", results.rows)
         click.echo(text, nl=False)
     for name, refusal in failed.items():
         log.event(f"failed: {name}: {refusal}")

@@ -128,13 +128,13 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
     row = system.rows[0]
-    named = (value(row, axis) for axis in varied)
     seeds = str(len(system.rows)) if row["seed"] is not None else NONE
-    return [
-        row["kind"],
-        *(NONE if each is None else f"{each:g}" if type(each) is float else str(each) for each in named),
-        seeds,
-    ]
+    return [row["kind"], *(shown(value(row, axis)) for axis in varied), seeds]
+
+
+def shown(value: object) -> str:
+    """A value of an axis for tables and legends."""
+    return NONE if value is None else f"{value:g}" if type(value) is float else str(value)
 
 
 def _titles(of: str, rows: Sequence[Row]) -> Iterator[str]:
