@@ -132,9 +132,9 @@ def _head(system: System, varied: Sequence[str]) -> list[str]:
     return [row["kind"], *(shown(value(row, axis)) for axis in varied), seeds]
 
 
-def shown(value: object) -> str:
+def shown(chosen: object) -> str:
     """A value of an axis for tables and legends."""
-    return NONE if value is None else f"{value:g}" if type(value) is float else str(value)
+    return NONE if chosen is None else f"{chosen:g}" if type(chosen) is float else str(chosen)
 
 
 def _titles(of: str, rows: Sequence[Row]) -> Iterator[str]:

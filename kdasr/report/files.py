@@ -63,14 +63,16 @@ def read_files(where: str | Path) -> RunFiles:
         if not isinstance(records, dict) or not all(place.endswith((".json", ".jsonl")) for place in records):
             raise Refusal("not a kept run", where=where, expected="a file that `kdasr report --keep` made")
         return RunFiles(where, records)
-    paths = [path for path in sorted(where.rglob("*.json*")) if path.parent != where and _is_read(path)]
-    return RunFiles(where, {path.relative_to(where).as_posix(): _content(path) for path in paths})
+    paths = {path.relative_to(where): path for path in sorted(where.rglob("*.json*")) if path.parent != where}
+    return RunFiles(where, {place.as_posix(): _content(path) for place, path in paths.items() if _is_read(place)})
 
 
-def _is_read(path: Path) -> bool:
-    return path.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) or (
-        path.name == RESULTS and is_of_study(path.parent.name)
-    )
+def _is_read(place: Path) -> bool:
+    """Of a folder `study...` its results alone: it may have hundreds of cells."""
+    if place.name == RESULTS:
+        return is_of_study(place.parent.name)
+    in_study = any(name.startswith("study") for name in place.parts)
+    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) and not in_study
 
 
 def is_of_study(place: str) -> bool:

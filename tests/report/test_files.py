@@ -33,6 +33,14 @@ def test_it_tells_what_its_folders_told(exp, kept):
     assert "study_dropout" in page.page([read_run(kept)])
 
 
+def test_of_a_study_its_results_are_read_and_its_cells_are_not(exp):
+    runs.add_study(exp)
+    runs.make(exp / "study_dropout" / "baseline,train.dropout=0,seed=0" / "model", "train", {"train": {"epochs": 99}})
+    files = read_files(exp)
+    assert [place for place in files.records if "study" in place] == ["study_dropout/results.json"]
+    assert len(files.studies["study_dropout"].rows) == 2
+
+
 def test_what_is_missing_stays_missing(exp):
     io.begin(exp / "members" / "member-2", io.Made("train", {}))
     keep(read_files(exp), exp.parent / "exp.json")
