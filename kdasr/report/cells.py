@@ -79,6 +79,25 @@ def differences(system: System, reference: System, of: str) -> list[float]:
     return [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
 
 
+def shares(system: System, found: Sequence[System], reference: System, of: str) -> list[float]:
+    """Share of its teachers' gain over the reference that a student keeps, per cent, a seed each.
+
+    Its teachers' gain is that of the ensemble of as many members by the same mean; none where the study has no such
+    ensemble, or it gains nothing.
+    """
+    row = system.rows[0]
+    alike = [
+        other
+        for other in found
+        if other.rows[0]["kind"] == "ensemble"
+        and all(value(other.rows[0], axis) == value(row, axis) for axis in ("members", "distill.mean"))
+    ]
+    if row["kind"] != "student" or reference.rows[0]["kind"] != "baseline" or not alike:
+        return []
+    start, end = (statistics.fmean(each.by_seed(of).values()) for each in (reference, alike[0]))
+    return [100 * (score - start) / (end - start) for score in system.by_seed(of).values()] if end > start else []
+
+
 def word_difference(system: System, reference: System, of: str) -> Difference | None:
     """Difference in word error rate, by bootstrap over the utterances; None where one was not decoded."""
     sides = [[row["words"][of]["errors"] for row in each.rows if "words" in row] for each in (system, reference)]
@@ -110,6 +129,8 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
     header = ["system", *varied, "seeds", *(column for of in sets for column in _titles(of, rows))]
     header += [f"WER %, {of}" for of in words]
     header += [f"accuracy − reference, {of}" for of in sets] + [f"WER − reference, {of}" for of in words]
+    kept = {(system.name, of): shares(system, found, against, of) for system in found for of in sets}
+    header += [f"share of gain %, {of}" for of in sets if any(kept.values())]
     first = best(found)
     lines = [
         [
@@ -120,10 +141,11 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
             *(cell for of in sets for cell in _scores(system, of, rows)),
             *(_word_rate(system, of) for of in words),
             *_compared(system, against, sets, words),
+            *(spread(kept[system.name, of], 0) for of in sets if any(kept.values())),
         ]
         for system in found
     ]
-    return f"{table(header, lines)}\n{_note(against, first, bool(words))}"
+    return f"{table(header, lines)}\n{_note(against, first, bool(words), any(kept.values()))}"
 
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
@@ -172,16 +194,17 @@ def _compared(system: System, against: System, sets: Sequence[str], words: Seque
         yield told(word_difference(system, against, of))
 
 
-def _note(against: System, first: System, decoded: bool) -> str:
+def _note(against: System, first: System, decoded: bool, taught: bool) -> str:
     words = (
         " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
         " penalty are chosen on dev."
     )
+    share = " Share of gain: (student − reference) / (ensemble of its teachers − reference), a seed each."
     return (
         f"Reference: `{against.name}`. Best on dev: `{first.name}`. ±: standard deviation (n − 1) over seeds, then the"
         " range. Accuracy − reference: mean over the n seeds that both have, 95 % interval by Student's t (taken for"
         " normal), two-sided p by all flips of the signs, which n seeds cannot bring below 2^(1 − n): 0.25 for 3, 0.063"
         " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other."
-        f"{words if decoded else ''} Each comparison stands alone: of 20 one will seem real by chance. Test chooses"
-        " nothing.\n"
+        f"{words if decoded else ''}{share if taught else ''} Each comparison stands alone: of 20 one will seem real by"
+        " chance. Test chooses nothing.\n"
     )

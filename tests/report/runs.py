@@ -107,7 +107,7 @@ def add_kaldi(exp: Path) -> None:
 def row(kind: str, seed: int | None, dev: dict[str, Any], values: dict[str, Any] | None = None, **more: Any) -> Row:
     """A cell's row in the results of a study."""
     values = values or {}
-    system = ",".join([kind, *(f"{axis}={value:g}" for axis, value in values.items())])
+    system = ",".join([kind, *(f"{axis}={str(value).removesuffix('.0')}" for axis, value in values.items())])
     name = system if seed is None else f"{system},seed={seed}"
     settings = {axis: value for axis, value in values.items() if axis != "members"}
     named = {"cell": name, "system": system, "kind": kind, "seed": seed, "values": values, "settings": settings}

@@ -86,6 +86,21 @@ def test_silence_has_a_column_where_there_is_any():
     assert header[3] == "without silence %, dev" and found[3] == "40.00"
 
 
+def test_a_student_s_share_is_of_the_gain_of_an_ensemble_of_its_teachers():
+    """Baseline 58; ensemble of 5 62, a gain of 4; students 60 and 61.2: 50 and 80 % of it. One of 2 gains nothing."""
+    rows = [*BASE, row("ensemble", None, 0.62, {"members": 5}, members=5)]
+    rows += [row("ensemble", None, 0.57, {"members": 2}, members=2)]
+    rows += [row("student", seed, accuracy, members=5) for seed, accuracy in ((0, 0.60), (1, 0.612))]
+    rows += [row("student", 0, 0.6, {"members": 2}, members=2)]
+    rows += [row("student", 0, 0.6, {"distill.mean": "geometric"}, members=5)]
+    header, _, *found = lines(cells.study_table(rows, "baseline"))
+    assert header[-1] == "share of gain %, dev"
+    assert [line[-1] for line in found] == ["–", "–", "–", "65 ± 21 (50–80)", "–", "–"]
+    assert "Share of gain" in cells.study_table(rows, "baseline")
+    without = cells.study_table(rows, "student")  # a share is of the baseline's gain
+    assert "hare of gain" not in without
+
+
 def test_a_reference_that_is_not_there_is_refused():
     with pytest.raises(Refusal, match="study.reference: unknown system 'basline'; did you mean 'baseline'?"):
         cells.study_table([*BASE, *T1], "basline")
