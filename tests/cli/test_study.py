@@ -250,6 +250,7 @@ def test_cells_made_with_other_settings_are_refused_and_overwritten_where_it_is_
     assert rows(folder, "again")["student,members=1,seed=0"]["settings"]["student.epochs"] == 1
 
 
+@pytest.mark.slow
 def test_a_study_killed_at_any_moment_ends_with_the_same_results_to_the_bit(folder):
     study = "\n  {seeds: [0, 1], baseline: {train.epochs: [4]}, student: {members: [2], distill.temperature: [1, 2]}}\n"
     slow = ("--set", "train.checkpoint_steps=2", "--set", "student.checkpoint_steps=1", "--num-jobs", 2)
