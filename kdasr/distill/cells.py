@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -179,8 +179,3 @@ def default(kind: str, axis: str) -> Any:
     section, _, name = axis.partition(".")
     cls = SECTIONS[kind].get(section)
     return io.plain(getattr(cls(), name, None)) if cls else None
-
-
-def axes(of: Iterable[Cell]) -> list[str]:
-    """The axes that cells name, each once, in their order."""
-    return list(dict.fromkeys(axis for cell in of for axis, _ in cell.values))
