@@ -47,8 +47,8 @@ if stage 1 "Development: teacher, small, distilled and best net of the first 50,
 fi
 
 if stage 2 "Development: students at every temperature and width"; then
-  kdasr --for width="$widths" grid "$exp/dev/grid_{width}" --part sweep --kind distill "${first[@]}" "${dev[@]}" \
-    --soft-targets "$exp/dev/soft_targets" --vary distill.temperature="$temperatures" --vary student.seed="$sweep_seeds" \
+  kdasr --for width="$widths" study "$exp/dev/grid_{width}" --part sweep "${first[@]}" "${dev[@]}" \
+    --soft-targets "$exp/dev/soft_targets" --set "study.student={distill.temperature: [$temperatures], seed: [$sweep_seeds]}" \
     --set "dnn.width={width}" "${parallel[@]}"
 fi
 

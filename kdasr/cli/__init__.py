@@ -26,7 +26,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "soft-targets": "Write an ensemble's soft targets for each frame or image.",
     "distill": "Train students on soft targets, one for each seed.",
     "bias": "Correct a student's biases of classes that its transfer set left out.",
-    "grid": "Train every combination of some settings; compare them on a development set.",
+    "study": "Compare baselines, ensembles and students over settings and seeds: cells of one YAML.",
     "accuracy": "Frame accuracy and cross-entropy of a model or an ensemble.",
     "decode": "Search with k2; write hypotheses for every weight and penalty.",
     "rescore": "Read kept lattices at other weights, without a search.",

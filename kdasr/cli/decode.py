@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -54,9 +53,9 @@ def command(
 ) -> None:
     """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
     from kdasr import io, jobs
-    from kdasr.align.model import VERBS as GMMS
     from kdasr.decode.hypotheses import Wanted
-    from kdasr.distill.ensemble import VERBS, model_folders
+    from kdasr.decode.system import DNN, GMM, DecodeJob, decode_system, expect_fitting
+    from kdasr.distill.ensemble import model_folders
 
     if (gmm is None) == (not models):
         raise Refusal("one kind of model is wanted", where="kdasr decode", expected="--gmm DIR or --model DIR")
@@ -69,46 +68,27 @@ def command(
             do="decode them one by one",
         )
     shared = {name: options.folder(path) for name, path in (("features", features), ("graph", graph), ("lang", lang))}
-    prints = {name: io.fingerprint(path, name) for name, path in shared.items()}
-    graph_info = io.read_info(graph)
-    labelling, words = graph_info.get("labelling"), graph_info["inputs"].get("lang")
-    do = "name the lang folder that the graph was made with"  # word numbers of another would be read as other words
-    io.expect_same("language of the graph", words, prints["lang"], graph, do)
-    for folder in folders:
-        found = io.read_info(folder, *(GMMS if gmm else VERBS)).get("labelling")
-        io.expect_same("labelling of graph and model", labelling, found, folder, "name the graph made for this model")
+    for name, path in shared.items():
+        io.read_info(path, name)
+    kind, wanted = GMM if gmm else DNN, Wanted(lattices, nbest)
+    expect_fitting(shared["graph"], shared["lang"], folders, kind)
     decode, mean = settings.section("decode"), settings.section("distill").mean
-    kind = "gmm" if gmm else "dnn"
     places = (
         [(out / "ensemble", folders), *((out / folder.name, [folder]) for folder in folders)]
         if each
         else [(out, folders)]
     )
-    jobs.run(
-        _decode,
-        [(place, shared, kind, chosen, mean, decode, Wanted(lattices, nbest), overwrite) for place, chosen in places],
-        num_jobs,
-    )
-
-
-def _decode(arguments: tuple[Path, dict[str, Path], str, list[Path], str, Any, Any, bool]) -> None:
-    from kdasr import fsa, io
-    from kdasr.data.table import FrameTable
-    from kdasr.decode.hypotheses import decode_set
-    from kdasr.decode.scorers import dnn_scorer, gmm_scorer
-    from kdasr.decode.search import Searcher
-    from kdasr.lang.language import read_language
-
-    out, shared, kind, folders, mean, decode, wanted, overwrite = arguments
-    inputs = {name: io.fingerprint(path) for name, path in shared.items()}
-    inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(folders)}
-    made = io.Made("decode", {"decode": decode, "kind": kind, "mean": mean, **wanted.record()}, inputs)
-    if not io.begin(out, made, overwrite):
-        return
-    lexicon, table = read_language(shared["lang"]).lexicon, FrameTable(shared["features"])
-    searcher = Searcher(fsa.read_graph(shared["graph"] / fsa.GRAPH), len(lexicon.words), decode)
-    if kind == "gmm":
-        scorer, facts = gmm_scorer(folders[0], table, searcher)
-    else:
-        scorer, facts = dnn_scorer(folders, table, mean, decode), {}
-    io.finish(out, **decode_set(out, searcher, lexicon, table, scorer, wanted), **facts)
+    work = [
+        DecodeJob(
+            place,
+            **shared,
+            models=tuple(chosen),
+            decode=decode,
+            kind=kind,
+            mean=mean,
+            wanted=wanted,
+            overwrite=overwrite,
+        )
+        for place, chosen in places
+    ]
+    jobs.run(decode_system, work, num_jobs)

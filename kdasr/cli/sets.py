@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class SetNames:
     """The folders of one set as the command line names them: features and alignment, or images."""
 
-    prefix: str  # of the options: nothing, or dev-
+    prefix: str  # of the options: nothing, dev- or test-
     features: str | None
     ali: str | None
     images: str | None
@@ -69,6 +69,11 @@ def training_set(function: F) -> F:
 def dev_set(function: F) -> F:
     """Adds `--dev-features`, `--dev-ali` and `--dev-images`; the verb gets `dev: SetNames`."""
     return _named(function, "dev", "dev-", "the development set")
+
+
+def test_set(function: F) -> F:
+    """Adds `--test-features`, `--test-ali` and `--test-images`; the verb gets `test: SetNames`."""
+    return _named(function, "test", "test-", "the test set, which chooses nothing")
 
 
 def _named(function: F, argument: str, prefix: str, what: str) -> F:

@@ -82,6 +82,17 @@ def count_errors(
     Raises:
         Refusal: an utterance has no hypothesis or no reference.
     """
+    pairs = _pairs(references, hypotheses)
+    counts = [kaldialign.edit_distance(reference, hypothesis) for reference, hypothesis in pairs]
+    insertions, deletions, substitutions = (sum(count[kind] for count in counts) for kind in ("ins", "del", "sub"))
+    low = high = 0.0
+    if options:
+        low, high = _interval(pairs, options)
+    return WordErrors(sum(len(reference) for reference, _ in pairs), insertions, deletions, substitutions, low, high)
+
+
+def _pairs(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> list[tuple[list[str], list[str]]]:
+    """Words of reference and hypothesis, an utterance each."""
     unmatched = sorted(set(references) ^ set(hypotheses))
     if unmatched:
         raise Refusal(
@@ -89,13 +100,18 @@ def count_errors(
             found=", ".join(unmatched[:5]),
             do="score the set that was decoded",
         )
-    pairs = [(references[id].split(), hypotheses[id].split()) for id in references]
-    counts = [kaldialign.edit_distance(reference, hypothesis) for reference, hypothesis in pairs]
-    insertions, deletions, substitutions = (sum(count[kind] for count in counts) for kind in ("ins", "del", "sub"))
-    low = high = 0.0
-    if options:
-        low, high = _interval(pairs, options)
-    return WordErrors(sum(len(reference) for reference, _ in pairs), insertions, deletions, substitutions, low, high)
+    return [(references[id].split(), hypotheses[id].split()) for id in references]
+
+
+def utterance_errors(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> tuple[list[int], list[int]]:
+    """Errors, and words of the transcript, of each utterance in the references' order.
+
+    Raises:
+        Refusal: an utterance has no hypothesis or no reference.
+    """
+    pairs = _pairs(references, hypotheses)
+    errors = [kaldialign.edit_distance(reference, hypothesis)["total"] for reference, hypothesis in pairs]
+    return errors, [len(reference) for reference, _ in pairs]
 
 
 def _interval(pairs: list[tuple[list[str], list[str]]], options: ScoreOptions) -> tuple[float, float]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import io, log
+from kdasr.distill.study import RESULTS, Results
 from kdasr.refusal import Refusal
 
-WORDS, GRID, METRICS, CURVE = "wer.json", "results.json", "metrics.jsonl", "curve.json"
+WORDS, METRICS, CURVE = "wer.json", "metrics.jsonl", "curve.json"
 RATE = "frames_per_second"
 LONG = ("pdf_names", "silence_pdfs")  # of an info, as long as the number of states; no report shows them
 
@@ -26,7 +27,7 @@ class RunFiles:
     def __init__(self, where: Path, records: Mapping[str, Any]) -> None:
         self.where, self.records = where, records
         self.infos: dict[str, dict[str, Any]] = self._of(io.INFO)
-        self.grids: dict[str, list[dict[str, Any]]] = self._of(GRID)
+        self.studies = {place: Results.of(content, self.where / place) for place, content in self._of(RESULTS).items()}
         self.words: dict[str, dict[str, Any]] = self._of(WORDS)
         self.curves: dict[str, dict[str, list[float]]] = self._of(CURVE)
         self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
@@ -62,14 +63,21 @@ def read_files(where: str | Path) -> RunFiles:
         if not isinstance(records, dict) or not all(place.endswith((".json", ".jsonl")) for place in records):
             raise Refusal("not a kept run", where=where, expected="a file that `kdasr report --keep` made")
         return RunFiles(where, records)
-    paths = [path for path in sorted(where.rglob("*.json*")) if path.parent != where and _is_read(path)]
-    return RunFiles(where, {path.relative_to(where).as_posix(): _content(path) for path in paths})
+    paths = {path.relative_to(where): path for path in sorted(where.rglob("*.json*")) if path.parent != where}
+    return RunFiles(where, {place.as_posix(): _content(path) for place, path in paths.items() if _is_read(place)})
 
 
-def _is_read(path: Path) -> bool:
-    return path.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) or (
-        path.name == GRID and path.parent.name.startswith("grid")
-    )
+def _is_read(place: Path) -> bool:
+    """Of a folder `study...` its results alone: it may have hundreds of cells."""
+    if place.name == RESULTS:
+        return is_of_study(place.parent.name)
+    in_study = any(name.startswith("study") for name in place.parts)
+    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) and not in_study
+
+
+def is_of_study(place: str) -> bool:
+    """Whether a folder is one of `kdasr study`, named `study...` or `grid...`, or lies in one."""
+    return any(name.startswith(("study", "grid")) for name in place.split("/"))
 
 
 def _content(path: Path) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdasr.refusal import Refusal
-from kdasr.report.files import RATE
+from kdasr.report.files import RATE, is_of_study
 from kdasr.report.run import Run
 from kdasr.report.tables import spread, table
 
@@ -19,10 +19,10 @@ SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_step
 
 
 def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:
-    """Verb -> settings -> folders that were made with them; grids are left out."""
+    """Verb -> settings -> folders that were made with them; studies are left out."""
     found: dict[str, dict[Settings, list[str]]] = {}
     for place, info in sorted(run.infos.items()):
-        if info["verb"] in VERBS and not _of_grid(place):
+        if info["verb"] in VERBS and not is_of_study(place):
             found.setdefault(info["verb"], {}).setdefault(tuple(_flat(info["options"])), []).append(place)
     return {verb: found[verb] for verb in VERBS if verb in found}
 
@@ -69,7 +69,7 @@ def _expect_own_models(before: Run, run: Run) -> None:
 
 def _is_counted(place: str, info: Mapping[str, Any]) -> bool:
     """Whether a mean takes in this model; development nets, which only choose settings, may be those of another run."""
-    return "seed" in info and (not place.startswith("dev/") or _of_grid(place))
+    return "seed" in info and (not place.startswith("dev/") or is_of_study(place))
 
 
 def _different(first: Run, run: Run, verb: str, one: set[Settings], other: set[Settings]) -> Refusal:
@@ -92,16 +92,12 @@ def settings_table(runs: Sequence[Run]) -> str:
 
 
 def seeds(run: Run) -> str:
-    """Seeds of the models of each folder, those of grids left out."""
+    """Seeds of the models of each folder, those of studies left out."""
     found: dict[str, list[str]] = {}
     for place, info in run.infos.items():
-        if "seed" in info and not _of_grid(place):
+        if "seed" in info and not is_of_study(place):
             found.setdefault(place.rpartition("/")[0], []).append(str(info["seed"]))
     return "; ".join(f"{part} {', '.join(numbers)}" for part, numbers in found.items())
-
-
-def _of_grid(place: str) -> bool:
-    return any(name.startswith("grid") for name in place.split("/"))
 
 
 def versions(runs: Sequence[Run]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kdasr import io
 from kdasr.refusal import Refusal, unknown_name
-from kdasr.report import origin, study, tables
+from kdasr.report import cells, origin, study, tables
 from kdasr.report.run import Run
 
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
@@ -105,12 +105,12 @@ def _temperatures(runs: Sequence[Run]) -> str:
     return f"{found}\n{note}" if found else ""
 
 
-def _grids(runs: Sequence[Run]) -> str:
+def _studies(runs: Sequence[Run]) -> str:
     return "\n".join(
-        f"`{run.name}/{name}`:\n\n{tables.grid_table(rows)}"
+        f"`{run.name}/{name}`:\n\n{cells.study_table(results.rows, results.reference)}"
         for run in runs
-        for name, rows in run.files.grids.items()
-        if rows and not study.is_sweep(name)
+        for name, results in run.files.studies.items()
+        if results.rows and not study.is_sweep(name)
     )
 
 
@@ -138,7 +138,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "biases": ("Transfer sets without some classes", _biases),
     "temperatures": ("Students by temperature", _temperatures),
     "kaldi": ("GMMs of all training data, for the comparison with Kaldi", _kaldi),
-    "grids": ("Settings tried on dev", _grids),
+    "studies": ("Studies: settings and seeds side by side", _studies),
     "time": ("Time", _time),
     "settings": ("Settings, seeds, versions", _settings),
 }

@@ -118,7 +118,7 @@ def draw(path: str | Path, runs: Sequence[Run]) -> bool:
         axes.set(xlabel="epoch", ylabel=PANELS[value])
         axes.legend()
 
-    return bool(found) and _panels(path, list(PANELS), panel)
+    return bool(found) and panels(path, list(PANELS), panel)
 
 
 def draw_training(path: str | Path, runs: Sequence[Run]) -> bool:
@@ -133,7 +133,7 @@ def draw_training(path: str | Path, runs: Sequence[Run]) -> bool:
         _plain_ticks(axes.yaxis)
         axes.legend(fontsize=7)
 
-    return bool(found) and _panels(path, ["training"], panel, width=6)
+    return bool(found) and panels(path, ["training"], panel, width=6)
 
 
 def draw_temperatures(path: str | Path, runs: Sequence[Run]) -> bool:
@@ -148,7 +148,7 @@ def draw_temperatures(path: str | Path, runs: Sequence[Run]) -> bool:
         axes.set_xticks(columns, [f"{value:g}" for value in columns], minor=False)
         axes.minorticks_off()
 
-    return bool(found) and _panels(path, list(found), panel)
+    return bool(found) and panels(path, list(found), panel)
 
 
 def draw_biases(path: str | Path, runs: Sequence[Run]) -> bool:
@@ -170,7 +170,7 @@ def draw_biases(path: str | Path, runs: Sequence[Run]) -> bool:
         axes.set_title(f"transfer set {study.TRANSFERS[part].title}")
         axes.legend(fontsize=7)
 
-    return bool(found) and _panels(path, list(found), panel, width=6)
+    return bool(found) and panels(path, list(found), panel, width=6)
 
 
 def _plot(axes: Any, line: Line, look: tuple[str, str]) -> None:
@@ -189,7 +189,8 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None], width: float = 4.5) -> bool:
+def panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None], width: float = 4.5) -> bool:
+    """Draws a panel for each key, `panel(axes, key)`, side by side into a PNG, atomically; True."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * len(keys), 3.5), layout="constrained")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kdasr.distill.study import value
 from kdasr.report.origin import training_seconds
 from kdasr.report.run import Run
 from kdasr.report.tables import NONE, size, table
@@ -187,17 +188,17 @@ def bias_table(runs: Sequence[Run]) -> str:
 
 
 def is_sweep(place: str) -> bool:
-    """Whether a grid is one of students by temperature, `grid_<width>`."""
+    """Whether a study is one of students by temperature, `grid_<width>`."""
     return bool(re.fullmatch(r"(?:.*/)?grid_\d+", place))
 
 
 def temperatures(runs: Sequence[Run]) -> dict[int, dict[float, list[int]]]:
-    """Width -> temperature -> dev errors of the students, from grids named `grid_<width>`."""
+    """Width -> temperature -> dev errors of the students, from studies named `grid_<width>`."""
     found: dict[int, dict[float, list[int]]] = {}
-    for place, rows in (item for run in runs for item in run.files.grids.items()):
-        for row in rows if is_sweep(place) else ():
-            width, temperature = int(place.rpartition("_")[2]), float(row["distill.temperature"])
-            found.setdefault(width, {}).setdefault(temperature, []).append(wrong(row))
+    for place, results in (item for run in runs for item in run.files.studies.items()):
+        for row in results.rows if is_sweep(place) else ():
+            width, temperature = int(place.rpartition("_")[2]), value(row, "distill.temperature")
+            found.setdefault(width, {}).setdefault(temperature, []).append(wrong(row["dev"]))
     return {width: dict(sorted(found[width].items())) for width in sorted(found, reverse=True)}
 
 

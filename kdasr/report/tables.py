@@ -1,16 +1,13 @@
-"""Results as Markdown tables: systems, the share of the ensemble's gain, the comparison with Kaldi, grids."""
+"""Results as Markdown tables: systems, the share of the ensemble's gain, the comparison with Kaldi."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from kdasr import models
-from kdasr.distill import grid
 from kdasr.report.run import AS_KALDI, ENSEMBLE, GMM, GMMS, MEMBERS, SETS, STUDENT, Run, System, WordRate
-from kdasr.train.accuracy import Score
 
 NONE = "–"
 PAPER = {"baseline": ("58.9", "10.9"), ENSEMBLE: ("61.1", "10.7"), STUDENT: ("60.8", "10.7")}  # section 4, table 1
@@ -212,9 +209,3 @@ def _place_of_kaldi(name: str) -> tuple[int, str]:
     """Row of a GMM and language model: GMMs in the order of training, language models by name."""
     gmm, _, lm = name.rpartition("_")
     return [*GMMS, gmm].index(gmm), lm
-
-
-def grid_table(rows: Sequence[dict[str, Any]]) -> str:
-    """A grid's cells, the best on dev first."""
-    scores = {"cell", *(entry.name for entry in fields(Score))}
-    return grid.table(rows, [name for name in rows[0] if name not in scores])

@@ -1,4 +1,4 @@
-"""The core's verbs from the command line: train, soft-targets, distill, accuracy, grid."""
+"""The core's verbs from the command line: train, soft-targets, distill, accuracy."""
 
 from __future__ import annotations
 
@@ -53,45 +53,6 @@ def test_the_road_from_members_to_a_scored_student(folder, capsys):
         folder, "accuracy", "acc", "--model", f"{folder}/ens", "--name", "ensemble", dev=False
     )  # up to date, says it again
     assert f"ensemble: frame accuracy {100 * scored['accuracy']:.2f} %" in capsys.readouterr().out
-
-
-def test_a_grid_trains_each_cell_and_ranks_them(folder, capsys):
-    call(folder, "grid", "grid", "--vary", "train.dropout=0,0.5", "--vary", "train.epochs=1,3")
-    rows = json.loads((folder / "grid" / "results.json").read_text())
-    assert len(rows) == 4 and {row["train.epochs"] for row in rows} == {"1", "3"}
-    assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
-    best = info(folder, f"grid/{rows[0]['cell']}")
-    assert (
-        best["options"]["train"]["epochs"] == int(rows[0]["train.epochs"])
-        and best["dev"]["accuracy"] == rows[0]["accuracy"]
-    )
-    table = (folder / "grid" / "results.md").read_text()
-    assert table == capsys.readouterr().out and table.splitlines()[0].startswith(
-        "| train.dropout | train.epochs | dev accuracy %"
-    )
-    assert f"{100 * rows[0]['accuracy']:.2f}" in table.splitlines()[2]
-
-
-def test_a_grid_of_students(folder):
-    call(folder, "train", "ens", "--seeds", "0-1")
-    call(
-        folder,
-        "grid",
-        "students",
-        "--kind",
-        "distill",
-        "--vary",
-        "distill.temperature=1,4",
-        "--teacher",
-        f"{folder}/ens",
-    )
-    assert len(json.loads((folder / "students" / "results.json").read_text())) == 2
-
-
-@pytest.mark.parametrize("vary", ["train.dropout", "dropout=1", "train.dropout=0,,1", "train.dropout="])
-def test_what_is_no_list_of_values_is_refused(folder, vary):
-    with pytest.raises(Refusal, match=f"--vary {vary}: not a list of values"):
-        call(folder, "grid", "none", "--vary", vary)
 
 
 def test_seeds():

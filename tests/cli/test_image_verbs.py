@@ -49,11 +49,11 @@ def test_students_learn_from_stored_and_from_jittered_targets(folder):
     assert all(info["dev"]["accuracy"] > 0.7 and info["options"]["images"] == {"classes": []} for info in infos)
 
 
-def test_a_grid_of_temperatures(folder):
+def test_a_study_of_temperatures(folder):
     train = ("--images", folder / "train", "--dev-images", folder / "dev", "--soft-targets", folder / "soft")
-    kdasr("grid", folder / "grid", "--kind", "distill", *train, "--vary", "distill.temperature=1,8")
-    rows = json.loads((folder / "grid" / "results.json").read_text())
-    assert {row["distill.temperature"] for row in rows} == {"1", "8"}
+    kdasr("study", folder / "study", *train, "--set", "study.student={distill.temperature: [1, 8], seed: [0, 1]}")
+    rows = json.loads((folder / "study" / "results.json").read_text())["rows"]
+    assert [(row["values"]["distill.temperature"], row["seed"]) for row in rows] == [(1, 0), (1, 1), (8, 0), (8, 1)]
 
 
 def test_a_bias_is_chosen_on_dev_and_taken_over(folder):
@@ -99,7 +99,7 @@ def test_sets_are_named_whole_and_once(folder):
     with pytest.raises(Refusal, match="two sets in place of one .expected --features and --ali, or --images"):
         kdasr("train", folder / "x", "--images", folder / "train", "--features", folder, "--ali", folder)
     with pytest.raises(Refusal, match="no set is named .expected --dev-features and --dev-ali, or --dev-images"):
-        kdasr("grid", folder / "x", "--images", folder / "train", "--vary", "train.epochs=1")
+        kdasr("study", folder / "x", "--images", folder / "train", "--set", "study.baseline={train.epochs: 1}")
 
 
 def test_soft_targets_of_other_images_are_refused(folder):
@@ -124,7 +124,7 @@ def test_images_need_nothing_of_speech(folder):
         ("train", f"{bare}/teacher", *train),
         ("soft-targets", f"{bare}/soft", *train, "--teacher", f"{bare}/teacher"),
         ("distill", f"{bare}/student", *train, *soft),
-        ("grid", f"{bare}/dev/grid_16", "--kind", "distill", *train, *dev, *soft, "--vary", "distill.temperature=1,2"),
+        ("study", f"{bare}/dev/grid_16", *train, *dev, *soft, "--set", "study.student={distill.temperature: [1, 2]}"),
         ("bias", f"{bare}/dev/bias/without_3/0", *student, *dev),
         ("bias", f"{bare}/bias/without_3/0", *student, "--like", f"{bare}/dev/bias/without_3/0", *test),
         ("accuracy", f"{bare}/accuracy/test/teacher", *test, "--model", f"{bare}/teacher"),

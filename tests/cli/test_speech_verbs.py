@@ -514,3 +514,31 @@ def test_without_k2_every_verb_that_needs_it_says_what_to_install(folder, tmp_pa
 def test_unknown_options_name_the_nearest(folder, tmp_path, capsys):
     error = refused(capsys, *command(folder, "mono", tmp_path / "out"), settings="mono.gausians=3")
     assert "--set mono.gausians=3: unknown option of mono 'gausians'; did you mean 'gaussians'?" in error
+
+
+def test_a_study_counts_word_errors_as_decode_and_score_do(folder, tmp_path):
+    settings = f"{DECODE} frames.left=2 frames.right=2 dnn.layers=1 dnn.width=24 train.epochs=6 train.threads=1"
+    settings += " train.batch_size=64"
+    sets = [(f"--{name}features", folder / "mfcc", f"--{name}ali", folder / "align") for name in ("", "dev-", "test-")]
+    run("train", tmp_path / "members", *sets[0], *sets[1], "--seeds", "0-1", settings=settings)
+    searched = ("--graph", folder / "graph", "--lang", folder / "lang")
+    cuts = ("--dev-cuts", folder / "cuts", "--test-cuts", folder / "cuts")
+    study = ("--set", "study.seeds=[0, 1]", "--set", "study.baseline={}", "--set", "study.ensemble={}")
+    words_of = (*searched, *cuts, "--members", tmp_path / "members")
+    run("study", tmp_path / "study", *sets[0], *sets[1], *sets[2], *words_of, *study, settings=settings)
+    rows = json.loads((tmp_path / "study" / "results.json").read_text())["rows"]
+    each = (*searched, "--features", folder / "mfcc", "--model", tmp_path / "members", "--each")
+    run("decode", tmp_path / "decode", *each, settings=settings)
+    decoded = ("--dev", tmp_path / "decode", "--test", tmp_path / "decode", "--each")
+    run("score", tmp_path / "score", *decoded, *cuts, settings="score.bootstrap_samples=5")
+    for row, system in zip(rows, ("member-0", "member-1", "ensemble"), strict=True):
+        record = json.loads((tmp_path / "score" / system / "wer.json").read_text())
+        chosen = {"lm_weight": record["dev"]["lm_weight"], "penalty": record["dev"]["penalty"]}
+        assert row["words"] == row["words"] | chosen
+        for name in ("dev", "test"):
+            found = row["words"][name]
+            errors = sum(record[name][kind] for kind in ("insertions", "deletions", "substitutions"))
+            assert (sum(found["errors"]), sum(found["words"])) == (errors, record[name]["words"])
+            assert len(found["errors"]) == len(found["words"]) == 24
+    table = (tmp_path / "study" / "results.md").read_text()
+    assert "WER %, test" in table and "WER − reference, dev" in table

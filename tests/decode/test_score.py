@@ -10,7 +10,15 @@ import pytest
 pytest.importorskip("kaldialign")
 
 from kdasr import io
-from kdasr.decode.score import ScoreOptions, WordErrors, aligned_errors, choose, count_errors, write_scores
+from kdasr.decode.score import (
+    ScoreOptions,
+    WordErrors,
+    aligned_errors,
+    choose,
+    count_errors,
+    utterance_errors,
+    write_scores,
+)
 from kdasr.refusal import Refusal
 
 
@@ -22,6 +30,14 @@ def fewest_errors(reference: list[str], hypothesis: list[str]) -> int:
         for place, other in enumerate(hypothesis, start=1):
             diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (word != other))
     return row[-1]
+
+
+def test_errors_of_each_utterance_in_the_order_of_the_references():
+    references, hypotheses = {"b": "A B C", "a": "A", "c": ""}, {"a": "A", "c": "D D", "b": "A X"}
+    assert utterance_errors(references, hypotheses) == ([2, 0, 2], [3, 1, 0])
+    assert sum(utterance_errors(references, hypotheses)[0]) == count_errors(references, hypotheses).errors
+    with pytest.raises(Refusal, match="references and hypotheses are of different utterances .found c"):
+        utterance_errors(references, {"a": "", "b": ""})
 
 
 def test_errors_are_the_fewest_and_their_kinds_add_up():

@@ -168,8 +168,8 @@ def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
     assert "teachers 0, 1, arithmetic mean" in table and "## Development nets on images" in table
     for picture in ("temperatures", "biases", "training", "examples"):
         assert (exp / f"{picture}.png").exists() and f"]({picture}.png)" in table
-    rows = io.read_json(exp / "results.json")["dev/grid_20/results.json"]
-    assert len(rows) == 4 and {row["student.seed"] for row in rows} == {"0", "1"}
+    rows = io.read_json(exp / "results.json")["dev/grid_20/results.json"]["rows"]
+    assert len(rows) == 4 and {row["seed"] for row in rows} == {0, 1}
 
 
 def test_the_quick_study_is_teacher_small_and_distilled_net_in_the_order_of_the_paper(tmp_path: Path) -> None:

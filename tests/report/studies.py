@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import io
+from kdasr.distill.study import Results
 from tests.report import runs
 
 IMAGES = 10_000
@@ -69,11 +70,10 @@ def write_sweep(exp: Path, width: int, found: Mapping[float, list[int]]) -> None
     """Dev errors of the students of a width: temperature -> one a seed."""
     cells = [(temperature, seed, wrong) for temperature, each in found.items() for seed, wrong in enumerate(each)]
     rows = [
-        {"cell": f"{t:g},{seed}", "distill.temperature": f"{t:g}", "student.seed": str(seed), **score(wrong)}
-        for t, seed, wrong in cells
+        runs.row("student", seed, score(wrong), {"distill.temperature": temperature})
+        for temperature, seed, wrong in cells
     ]
-    (exp / "dev" / f"grid_{width}").mkdir(parents=True)
-    io.write_json(exp / "dev" / f"grid_{width}" / "results.json", rows)
+    Results({}, rows).write(exp / "dev" / f"grid_{width}" / "results.json")
 
 
 def write_study(exp: Path, seeds: tuple[int, ...] = (0, 1), more: int = 0, shift: float = 3.1) -> Path:

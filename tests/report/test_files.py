@@ -16,7 +16,7 @@ from tests.report import runs
 @pytest.fixture
 def kept(exp):
     runs.add_kaldi(exp)
-    runs.add_grid(exp)
+    runs.add_study(exp)
     keep(read_files(exp), exp.parent / "results" / "exp.json")
     return exp.parent / "results" / "exp.json"
 
@@ -30,7 +30,15 @@ def test_it_tells_what_its_folders_told(exp, kept):
     )
     assert drawn == kept_lines and drawn
     assert not any("loss" in line for lines in read_files(kept).metrics.values() for line in lines)
-    assert "grid_baseline" in page.page([read_run(kept)])
+    assert "study_dropout" in page.page([read_run(kept)])
+
+
+def test_of_a_study_its_results_are_read_and_its_cells_are_not(exp):
+    runs.add_study(exp)
+    runs.make(exp / "study_dropout" / "baseline,train.dropout=0,seed=0" / "model", "train", {"train": {"epochs": 99}})
+    files = read_files(exp)
+    assert [place for place in files.records if "study" in place] == ["study_dropout/results.json"]
+    assert len(files.studies["study_dropout"].rows) == 2
 
 
 def test_what_is_missing_stays_missing(exp):

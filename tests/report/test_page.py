@@ -14,12 +14,12 @@ MARKS = "# Mine\n\n<!-- kdasr report -->\n<!-- end -->\n\nLast words.\n"
 
 
 def test_the_golden_page(exp):
-    """Made by `kdasr report tests/golden/report.md --exp exp` of `runs.write_run`, with Kaldi's part and a grid.
+    """Made by `kdasr report tests/golden/report.md --exp exp` of `runs.write_run`, with Kaldi's part and a study.
 
     Each of its numbers is worked out in test_tables.py and test_origin.py.
     """
     runs.add_kaldi(exp)
-    runs.add_grid(exp)
+    runs.add_study(exp)
     assert page.page([read_run(exp)]) == GOLDEN.read_text(encoding="utf-8")
 
 

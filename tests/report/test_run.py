@@ -12,7 +12,7 @@ from tests.report import runs
 
 def test_a_whole_run_misses_nothing(exp):
     run = read_run(exp)
-    assert dict(run.missing) == {} and run.name == "exp" and dict(run.kaldi) == {} and run.files.grids == {}
+    assert dict(run.missing) == {} and run.name == "exp" and dict(run.kaldi) == {} and run.files.studies == {}
     assert {kind: [system.name for system in found] for kind, found in run.systems.items()} == {
         GMM: ["mono"],
         MEMBERS: ["member-0", "member-1"],

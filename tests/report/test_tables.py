@@ -78,17 +78,6 @@ def test_no_share_of_less_than_one_word(exp, member, share):
     assert cells(tables.shares_table([read_run(exp)]), "test WER")[4] == share
 
 
-def test_a_grid_of_images_has_no_silence_to_leave_out():
-    row = {"cell": "train.dropout=0.2", "train.dropout": "0.2", **runs.score(0.64)}
-    assert tables.grid_table([row]).splitlines()[2] == "| 0.2 | 64.00 | 54.00 | 0.7200 |"
-    images = tables.grid_table([{**row, "accuracy_without_silence": 0.64}]).splitlines()
-    assert images == [
-        "| train.dropout | dev accuracy % | dev cross-entropy |",
-        "| --- | --- | --- |",
-        "| 0.2 | 64.00 | 0.7200 |",
-    ]
-
-
 def test_a_student_may_lose_or_exceed():
     assert tables.share(2.0, -1.0) == "-50 %" and tables.share(2.0, 3.0) == "150 %"
 

@@ -1,0 +1,80 @@
+"""Pictures of a study: frame accuracy and word error rate along each axis of numbers, with the spread over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdasr.distill.study import Row, value
+from kdasr.report.cells import SETS, System, axes, shown, systems
+from kdasr.report.pictures import panels
+
+LOGARITHMIC = 5  # from this ratio of the largest to the smallest value on
+
+
+@dataclass(frozen=True)
+class Line:
+    """Systems that differ along one axis alone.
+
+    Attributes:
+        name: for the legend.
+        points: value on the axis, and the scores of all seeds.
+    """
+
+    name: str
+    points: tuple[tuple[float, tuple[float, ...]], ...]
+
+
+def measures(rows: Sequence[Row]) -> list[str]:
+    """What is drawn: frame accuracy, and word errors if all was decoded; on test, or on dev if there is no test."""
+    of = SETS[-1] if all(SETS[-1] in row for row in rows) else SETS[0]
+    decoded = all(of in row.get("words", {}) for row in rows)
+    return [f"frame accuracy %, {of}", *([f"WER %, {of}"] if decoded else [])]
+
+
+def lines(rows: Sequence[Row], axis: str, measure: str) -> list[Line]:
+    """The lines along an axis, of two points at least."""
+    varied = [name for name in axes(rows) if name != axis]
+    found: dict[str, dict[float, tuple[float, ...]]] = {}
+    for system in systems(rows):
+        at = value(system.rows[0], axis)
+        if isinstance(at, (int, float)):
+            others = ((name, value(system.rows[0], name)) for name in varied)
+            named = [f"{name.rpartition('.')[2]} {shown(other)}" for name, other in others if other is not None]
+            found.setdefault(", ".join([system.rows[0]["kind"], *named]), {})[float(at)] = _scores(system, measure)
+    return [Line(name, tuple(sorted(points.items()))) for name, points in found.items() if len(points) > 1]
+
+
+def _scores(system: System, measure: str) -> tuple[float, ...]:
+    """Per cent, a seed each."""
+    what, _, of = measure.rpartition(", ")
+    if what.startswith("frame"):
+        return tuple(100 * score for score in system.scores(of, "accuracy"))
+    counted = [row["words"][of] for row in system.rows]
+    return tuple(100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in counted)
+
+
+def draw_study(path: str | Path, rows: Sequence[Row]) -> bool:
+    """Draws means along each axis, with one standard deviation over seeds to both sides; False without any line."""
+    keys = [(axis, measure) for measure in measures(rows) for axis in axes(rows) if lines(rows, axis, measure)]
+
+    def panel(figure: Any, key: tuple[str, str]) -> None:
+        axis, measure = key
+        found = lines(rows, axis, measure)
+        for line in found:
+            at, scores = zip(*line.points, strict=True)
+            mean = [statistics.fmean(each) for each in scores]
+            spread = [statistics.stdev(each) if len(each) > 1 else 0.0 for each in scores]
+            figure.errorbar(at, mean, spread, marker="o", markersize=3, linewidth=1, capsize=2, label=line.name)
+        ticks = sorted({at for line in found for at, _ in line.points})
+        figure.set(xlabel=axis, ylabel=measure)
+        if 0 < LOGARITHMIC * ticks[0] <= ticks[-1]:
+            figure.set_xscale("log")
+        figure.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        figure.minorticks_off()
+        figure.legend(fontsize=6)
+
+    return bool(keys) and panels(path, keys, panel, width=5)
