@@ -51,7 +51,7 @@ class Lattices:
         begin, utterance = shape.row_splits(1).cpu().numpy(), shape.row_ids(1).cpu().numpy()
         depth, last, filled = fsa.depths(fsas), begin[1:] - 1, np.diff(begin) > 0
         alive = filled & (depth[last] > 0 if len(depth) else False)  # where it is lost k2 may leave a torn beginning
-        depth = np.where(alive[utterance], depth, -1).astype(np.int64)
+        depth = np.where(alive[utterance] & np.isfinite(depth), depth, -1).astype(np.int64)
         order = np.argsort(depth, kind="stable")[np.count_nonzero(depth < 0) :]
         number = np.full(len(depth), NO_STATE, np.int32)
         number[order] = np.arange(len(order))
