@@ -36,6 +36,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "train": "kdasr.train.loop:TrainOptions",
     "student": "kdasr.train.loop:TrainOptions",  # the student's own dropout, epochs, ...
     "distill": "kdasr.distill.loss:DistillOptions",
+    "store": "kdasr.distill.store:StoreOptions",
     "bias": "kdasr.distill.bias:BiasOptions",
     "decode": "kdasr.decode.search:DecodeOptions",
     "score": "kdasr.decode.score:ScoreOptions",

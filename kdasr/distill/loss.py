@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdasr.distill.sparse import Sparse
 from kdasr.refusal import unknown_name
 
 MEANS = ("arithmetic", "geometric")
@@ -30,7 +31,7 @@ class DistillOptions:
             raise unknown_name("mean", self.mean, MEANS, "distill.mean")
 
 
-def soft_cross_entropy(logits: Tensor, soft_targets: Tensor, temperature: float) -> Tensor:
+def soft_cross_entropy(logits: Tensor, soft_targets: Tensor | Sparse, temperature: float) -> Tensor:
     """CE(p_T, q_T) = - sum_i p_i log q_i with q = softmax(z / T) (eq. 1), mean per frame, a scalar.
 
     Args:
@@ -39,10 +40,22 @@ def soft_cross_entropy(logits: Tensor, soft_targets: Tensor, temperature: float)
         temperature: T.
     """
     log_q = F.log_softmax(logits.float() / temperature, dim=1)  # (B, S)
+    if isinstance(soft_targets, Sparse):
+        return -sparse_sum(soft_targets, log_q).div(len(log_q))
     return -(soft_targets * log_q).sum(dim=1).mean()
 
 
-def distillation_loss(logits: Tensor, soft_targets: Tensor, labels: Tensor, options: DistillOptions) -> Tensor:
+def sparse_sum(p: Sparse, log_q: Tensor) -> Tensor:
+    """sum_i p_i log q_i of all frames, a scalar, without a dense p: the excess on the kept states alone.
+
+    Args:
+        p: p_T of B frames.
+        log_q: (B, S).
+    """
+    return p.background @ (log_q @ p.shape) + p.excess @ log_q.reshape(-1).index_select(0, p.index)
+
+
+def distillation_loss(logits: Tensor, soft_targets: Tensor | Sparse, labels: Tensor, options: DistillOptions) -> Tensor:
     """w_soft T^2 CE(p_T, q_T) + w_hard CE(y, q), mean per frame, a scalar.
 
     The soft term's gradient scales as 1 / T^2 (section 2), so T^2 is always there, whichever weight is 0.
