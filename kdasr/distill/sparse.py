@@ -35,6 +35,5 @@ class Sparse:
 
     def dense(self) -> Tensor:
         """p_T, (B, S)."""
-        p = torch.outer(self.background, self.shape)
-        p.view(-1).index_add_(0, self.index, self.excess)
-        return p
+        p = self.excess.new_zeros(len(self) * len(self.shape)).index_add_(0, self.index, self.excess)
+        return p.view(len(self), -1).addr_(self.background, self.shape)
