@@ -55,15 +55,15 @@ def build(examples: Examples, seed: int) -> models.Model:
 
 
 def teachers(examples: Examples, number: int, entropy: float) -> Ensemble:
-    """Nets that differ a little, their logits scaled so that p at T = 1 has about that entropy, nats."""
+    """Nets that differ a little, their logits scaled so that p of one at T = 1 has about that entropy, nats."""
     members = [build(examples, seed) for seed in range(number)]
     shared = members[0].state_dict()
     for member in members[1:]:
         own = member.state_dict()
-        member.load_state_dict({name: shared[name] + 0.1 * (own[name] - shared[name]) for name in own})
+        member.load_state_dict({name: shared[name] + 0.05 * (own[name] - shared[name]) for name in own})
     ensemble = Ensemble(members)
     x, _ = examples.batch(torch.arange(0, len(examples), max(1, len(examples) // 200)))
-    while float(torch.special.entr(ensemble.probabilities(x)).sum(1).mean()) > entropy:
+    while float(torch.special.entr(ensemble.members[0](x).softmax(1)).sum(1).mean()) > entropy:
         with torch.no_grad():
             for member in ensemble.members:
                 member.linear[-1].weight *= 1.1
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=1600)
     parser.add_argument("--teachers", type=int, default=5)
     parser.add_argument("--utterances", type=int, default=60, help="of 300 frames")
-    parser.add_argument("--entropy", type=float, default=0.4, help="of the teachers' mean at T = 1, nats")
+    parser.add_argument("--entropy", type=float, default=0.3, help="of a teacher's p at T = 1, nats")
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

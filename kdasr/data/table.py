@@ -1,4 +1,4 @@
-"""The frame table: one column (features, alignment, soft targets) of utterances' frames, on disk.
+"""The frame table: one column (features, alignment) of utterances' frames, on disk.
 
 A folder holds `utterances.jsonl` (id, speaker, number of frames, in order) and `frames-NNN.npy`, the frames of all
 utterances one after the other. Every column of a corpus has this layout, so all are read by the same frame number.

@@ -43,18 +43,18 @@ class StoreOptions:
         mass: of the kept states at least, where `keep` suffices, by as few as reach it; 1: always `keep`.
         bits: of a log probability, 8 or 16.
         tail: shape of what is not kept: the teachers' prior at that temperature, or uniform.
-        shard: frames a file, which is what one worker writes at a time.
+        shard: frames a file, which is what one worker writes at a time; few enough to count their entries in 32 bits.
     """
 
     keep: int = 16
     mass: float = 0.999
     bits: int = 8
     tail: str = "uniform"
-    shard: int = 65_536
+    shard: int = 50_000
 
     def __post_init__(self) -> None:
-        if not (1 <= self.keep <= MOST_STATES and 0 < self.mass <= 1 and 1 <= self.shard < MOST_STATES + 1):
-            raise ValueError(f"keep and shard lie in 1 to {MOST_STATES}, mass in 0 < mass <= 1")
+        if not (1 <= self.keep <= MOST_STATES and 0 < self.mass <= 1 and 1 <= self.shard < MOST_STATES):
+            raise ValueError(f"keep lies in 1 to {MOST_STATES}, mass in 0 < mass <= 1, shard in 1 to {MOST_STATES - 1}")
         if self.bits not in ENTRIES:
             raise ValueError("bits are 8 or 16")
         if self.tail not in TAILS:

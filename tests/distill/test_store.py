@@ -216,11 +216,12 @@ def test_a_damaged_shard_is_refused(tmp_path, damage):
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        ({"keep": 0}, "keep and shard lie in 1 to 65536, mass in 0 < mass <= 1"),
-        ({"keep": 70_000}, "keep and shard lie in"),
-        ({"mass": 0.0}, "keep and shard lie in"),
-        ({"mass": 1.1}, "keep and shard lie in"),
-        ({"shard": 0}, "keep and shard lie in"),
+        ({"keep": 0}, "keep lies in 1 to 65536, mass in 0 < mass <= 1, shard in 1 to 65535"),
+        ({"keep": 70_000}, "keep lies in 1"),
+        ({"mass": 0.0}, "keep lies in 1"),
+        ({"mass": 1.1}, "keep lies in 1"),
+        ({"shard": 1 << 16}, "keep lies in 1"),
+        ({"shard": 0}, "keep lies in 1"),
         ({"bits": 12}, "bits are 8 or 16"),
     ],
 )
