@@ -118,7 +118,7 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
     drawn = torch.randperm(len(examples))[:batch]
     logits, labels = torch.randn(batch, examples.num_classes, requires_grad=True), examples.batch(drawn)[1]
 
-    def loss(targets: SoftTargets | DenseTargets) -> Callable[[], None]:
+    def loss(targets: SoftTargets | DenseTargets) -> Callable[[], object]:
         soft, inputs = targets.batch(drawn), torch.empty(0)
 
         class Fetched:
@@ -128,7 +128,7 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
                 return soft
 
         objective = Distillation(Fetched(), distill)  # type: ignore[arg-type]
-        return lambda: objective(logits, labels, drawn, inputs).backward()
+        return lambda: torch.autograd.grad(objective(logits, labels, drawn, inputs), logits)
 
     steps: dict[str, Callable[[], object]] = {
         "teachers": forward,
@@ -138,7 +138,7 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
         "loss sparse": loss(stored),
         "read dense": lambda: dense.batch(torch.randperm(len(examples))[:batch]),
         "loss dense": loss(dense),
-        "hard labels alone": lambda: F.cross_entropy(logits, labels).backward(),
+        "loss hard": lambda: torch.autograd.grad(F.cross_entropy(logits, labels), logits),
     }
     best = dict.fromkeys(steps, np.inf)
     for number in range(rounds):
@@ -170,7 +170,8 @@ def main() -> None:
     written = {name: round(frames / found[name]) for name in ("teachers", "writing")}
     print(json.dumps({"frames/s": written, "share": round(found["teachers"] / found["writing"], 3)}))
     parts = {name: round(1000 * seconds, 3) for name, seconds in found.items() if name not in written}
-    shares = {way: round((found[f"read {way}"] + found[f"loss {way}"]) / step, 3) for way in ("sparse", "dense")}
+    ways = ("sparse", "dense", "hard")
+    shares = {way: round((found.get(f"read {way}", 0.0) + found[f"loss {way}"]) / step, 3) for way in ways}
     print(json.dumps({"ms a batch": parts, "share of the step": shares}))
 
 

@@ -88,8 +88,8 @@ class _CrossEntropies(torch.autograd.Function):
             q, top = z.softmax(1), z.amax(1)
             log_sum = top.double() - q.amax(1).log()  # of the largest z, q = exp(z) / sum
             loss += weight * (log_sum.sum() - _expected(p, z))
-            part = _minus(q, p).mul_(weight / (temperature * len(z)))
-            gradient = part if gradient is None else gradient.add_(part)
+            part, scale = _minus(q, p), weight / (temperature * len(z))
+            gradient = part.mul_(scale) if gradient is None else gradient.add_(part, alpha=scale)
         ctx.save_for_backward(gradient)
         return loss.div_(len(values)).to(values.dtype)
 

@@ -36,4 +36,4 @@ class Sparse:
     def dense(self) -> Tensor:
         """p_T, (B, S)."""
         p = self.excess.new_zeros(len(self) * len(self.shape)).index_add_(0, self.index, self.excess)
-        return p.view(len(self), -1).addr_(self.background, self.shape)
+        return p.view(len(self), len(self.shape)).addr_(self.background, self.shape)
