@@ -39,8 +39,8 @@ class StoreOptions:
     """What is kept of a frame's soft targets; measured at the temperature that they are made at.
 
     At 16 states of 8 bits a row has 56 bytes at most, less than 1 % of 1,500 states in float32. Two AN4 members of 442
-    states lose so, as KL divergence, 0.0006 of 0.28 nats at T = 1 (30 bytes a frame) and 0.025 of 1.01 at T = 2; with 64
-    states 0.004 at T = 2 (153 bytes at a mass of 0.999), where rounding to 8 bits costs 0.00004.
+    states lose so, as KL divergence, 0.0006 of 0.28 nats at T = 1 (30 bytes a frame), and 0.025 of 1.01 at T = 2. With
+    64 states it is 0.004 at T = 2 (153 bytes at a mass of 0.999); rounding to 8 bits costs 0.00004.
 
     Attributes:
         keep: states at most; as many as there are, with mass 1, keeps all.
