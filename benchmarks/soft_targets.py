@@ -10,6 +10,7 @@ best of each counts.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -115,7 +116,8 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
     rows = torch.cat([live.batch(some) for some in index.split(1024)])
     dense = DenseTargets(folder / "dense.npy", rows, distill.temperature)
     trainer = Trainer(folder / "student", build(examples, 99), examples, None, Distillation(stored, distill), options)
-    drawn = torch.randperm(len(examples))[:batch]
+    batches = itertools.cycle(torch.randperm(len(examples)).split(batch)[:-1])
+    drawn = next(batches)
     logits, labels = torch.randn(batch, examples.num_classes, requires_grad=True), examples.batch(drawn)[1]
 
     def loss(targets: SoftTargets | DenseTargets) -> Callable[[], object]:
@@ -134,9 +136,9 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
         "teachers": forward,
         "writing": rewrite,
         "step": trainer._train_step,
-        "read sparse": lambda: stored.batch(torch.randperm(len(examples))[:batch]),
+        "read sparse": lambda: stored.batch(next(batches)),
         "loss sparse": loss(stored),
-        "read dense": lambda: dense.batch(torch.randperm(len(examples))[:batch]),
+        "read dense": lambda: dense.batch(next(batches)),
         "loss dense": loss(dense),
         "loss hard": lambda: torch.autograd.grad(F.cross_entropy(logits, labels), logits),
     }
@@ -153,9 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", type=int, default=1600)
     parser.add_argument("--teachers", type=int, default=5)
-    parser.add_argument("--utterances", type=int, default=60, help="of 300 frames")
+    parser.add_argument("--utterances", type=int, default=20, help="of 300 frames")
     parser.add_argument("--entropy", type=float, default=0.3, help="of a teacher's p at T = 1, nats")
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -82,11 +82,12 @@ class _CrossEntropies(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, terms: Sequence[Term]) -> Tensor:
         precisions = [p.excess.dtype if isinstance(p, Sparse) else p.dtype for _, p, _ in terms]
         values = logits.to(reduce(torch.promote_types, precisions, torch.float32))
+        top = values.amax(1)
         loss, gradient = values.new_zeros((), dtype=torch.float64), None
         for weight, p, temperature in terms:
             z = values if temperature == 1 else values / temperature
-            q, top = z.softmax(1), z.amax(1)
-            log_sum = top.double() - q.amax(1).log()  # of the largest z, q = exp(z) / sum
+            q = z.softmax(1)
+            log_sum = (top / temperature).double() - q.amax(1).log()  # of the largest z, q = exp(z) / sum
             loss += weight * (log_sum.sum() - _expected(p, z))
             part, scale = _minus(q, p), weight / (temperature * len(z))
             gradient = part.mul_(scale) if gradient is None else gradient.add_(part, alpha=scale)
