@@ -1,4 +1,4 @@
-"""benchmarks/training.py: nets as the recipes set them; benchmarks/graph.py on a graph that is made at once."""
+"""benchmarks/: nets as the recipes set them, small soft targets, and a graph that is made at once."""
 
 import json
 import subprocess
@@ -28,6 +28,21 @@ def test_a_net_is_timed_as_its_recipe_sets_it(net, options):
     for name in ("dropout", "input_dropout", "jitter", "max_norm"):
         assert row.get(name, 0) == options.get(name, 0)
     assert row["frames/s"] > 0 and row["share"] == pytest.approx(row["frames/s"] / row["bound"], rel=0.01)
+
+
+def test_soft_targets_are_sized_and_timed_both_ways():
+    small = ("--states", "120", "--teachers", "2", "--utterances", "2", "--rounds", "1")
+    command = [sys.executable, str(ROOT / "benchmarks" / "soft_targets.py"), *small]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    *sizes, written, read = map(json.loads, shown.splitlines())
+    assert [row["T"] for row in sizes] == [1.0, 2.0, 5.0] and sizes[0]["kept mass"] > sizes[2]["kept mass"]
+    for row in sizes:
+        assert row["bytes a frame"] == pytest.approx(8 + 3 * row["states kept"], rel=0.02)
+        assert row["share of dense"] == pytest.approx(row["bytes a frame"] / 480, rel=0.01)
+    assert written["share"] == pytest.approx(written["frames/s"]["writing"] / written["frames/s"]["teachers"], rel=0.01)
+    for way, share in read["share of the step"].items():
+        times = read["ms a batch"]
+        assert share == pytest.approx((times.get(f"read {way}", 0) + times[f"loss {way}"]) / times["step"], rel=0.05)
 
 
 def test_a_graph_is_timed_and_told_with_its_memory(tmp_path):

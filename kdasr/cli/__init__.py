@@ -24,6 +24,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "graph": "Build a decoding graph from lexicon, n-gram and topology.",
     "train": "Train DNNs on hard labels, one for each seed.",
     "soft-targets": "Write an ensemble's soft targets for each frame or image.",
+    "inspect": "Show what stored soft targets hold: size, kept mass, divergence from the teachers.",
     "distill": "Train students on soft targets, one for each seed.",
     "bias": "Correct a student's biases of classes that its transfer set left out.",
     "study": "Compare baselines, ensembles and students over settings and seeds: cells of one YAML.",

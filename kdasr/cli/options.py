@@ -37,6 +37,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "student": "kdasr.train.loop:TrainOptions",  # the student's own dropout, epochs, ...
     "distill": "kdasr.distill.loss:DistillOptions",
     "study": "kdasr.distill.cells:StudyOptions",
+    "store": "kdasr.distill.store:StoreOptions",
     "bias": "kdasr.distill.bias:BiasOptions",
     "decode": "kdasr.decode.search:DecodeOptions",
     "score": "kdasr.decode.score:ScoreOptions",

@@ -21,17 +21,18 @@ from kdasr.cli import options, sets
     metavar="DIR",
     help="Model, or folder of members; repeatable.",
 )
+@options.num_jobs
 def command(
-    out: Path, train: sets.SetNames, teachers: tuple[str, ...], settings: options.Settings, overwrite: bool
+    out: Path,
+    train: sets.SetNames,
+    teachers: tuple[str, ...],
+    num_jobs: int,
+    settings: options.Settings,
+    overwrite: bool,
 ) -> None:
-    """Write soft targets into OUT, at the temperature and by the mean of the settings' section `distill`."""
-    from kdasr import io
-    from kdasr.distill import soft_targets
-    from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
+    """Write soft targets into OUT, at the temperature and by the mean of section `distill`, as section `store` says."""
+    from kdasr.distill.soft_targets import SoftTargetsJob, make
 
-    source, distill = train.expected(settings), settings.section("distill")
-    folders = model_folders([options.folder(teacher) for teacher in teachers])
-    wanted = {"temperature": distill.temperature, "mean": distill.mean, source.section: source.options}
-    inputs = {**source.fingerprints(), **fingerprints("teacher", folders)}
-    if io.begin(out, io.Made("soft-targets", wanted, inputs), overwrite):
-        soft_targets.make(out, Ensemble.load(folders, distill.mean, device="auto"), source.open(), distill.temperature)
+    folders = tuple(options.folder(teacher) for teacher in teachers)
+    distill, store = settings.section("distill"), settings.section("store")
+    make(SoftTargetsJob(out, train.expected(settings), folders, distill, store, overwrite), num_jobs)

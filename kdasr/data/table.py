@@ -1,4 +1,4 @@
-"""The frame table: one column (features, alignment, soft targets) of utterances' frames, on disk.
+"""The frame table: one column (features, alignment) of utterances' frames, on disk.
 
 A folder holds `utterances.jsonl` (id, speaker, number of frames, in order) and `frames-NNN.npy`, the frames of all
 utterances one after the other. Every column of a corpus has this layout, so all are read by the same frame number.
@@ -7,7 +7,7 @@ utterances one after the other. Every column of a corpus has this layout, so all
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from kdasr import io
 from kdasr.refusal import Refusal
 
+UTTERANCES = "utterances.jsonl"
 SHARD_BYTES = 1 << 30
 
 
@@ -50,7 +51,7 @@ class FrameTable:
         self.folder = Path(folder)
         self.info = io.read_info(self.folder, *verbs)
         self.fingerprint: str = self.info["fingerprint"]
-        self.utterances = _read_utterances(self.folder / "utterances.jsonl")
+        self.utterances = read_utterances(self.folder)
         self.shards = [io.map_array(path) for path in sorted(self.folder.glob("frames-*.npy"))]
         listed = sum(utterance.num_frames for utterance in self.utterances)
         if listed != len(self):
@@ -121,7 +122,8 @@ class FrameTableWriter:
         self.folder, self.shard_bytes = Path(folder), shard_bytes
         for stale in self.folder.glob("frames-*.npy"):
             stale.unlink()
-        self._lines: list[str] = []
+        self._utterances: list[Utterance] = []
+        self._num_frames = 0
         self._pending: list[np.ndarray] = []
         self._num_shards = 0
 
@@ -130,22 +132,30 @@ class FrameTableWriter:
         if self._pending and sum(part.nbytes for part in self._pending) + frames.nbytes > self.shard_bytes:
             self._write_shard()
         self._pending.append(frames)
-        self._lines.append(json.dumps({"id": id, "speaker": speaker, "num_frames": len(frames)}) + "\n")
+        self._utterances.append(Utterance(id, speaker, self._num_frames, len(frames)))
+        self._num_frames += len(frames)
 
     def close(self) -> int:
         """Writes the last shard and the utterance list; returns the number of utterances."""
         if self._pending:
             self._write_shard()
-        io.write_text(self.folder / "utterances.jsonl", "".join(self._lines))
-        return len(self._lines)
+        write_utterances(self.folder, self._utterances)
+        return len(self._utterances)
 
     def _write_shard(self) -> None:
         io.save_array(self.folder / f"frames-{self._num_shards:03d}.npy", np.concatenate(self._pending))
         self._num_shards, self._pending = self._num_shards + 1, []
 
 
-def _read_utterances(path: Path) -> list[Utterance]:
-    utterances, begin = [], 0
+def write_utterances(folder: Path, utterances: Sequence[Utterance]) -> None:
+    """Writes a column's list of utterances, which lie one after the other."""
+    rows = [{"id": each.id, "speaker": each.speaker, "num_frames": each.num_frames} for each in utterances]
+    io.write_text(folder / UTTERANCES, "".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def read_utterances(folder: Path) -> list[Utterance]:
+    """Reads what `write_utterances` wrote. Raises Refusal if it is absent or damaged."""
+    utterances, begin, path = [], 0, folder / UTTERANCES
     try:
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             utterances.append(Utterance(line["id"], line["speaker"], begin, line["num_frames"]))

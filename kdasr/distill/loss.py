@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from kdasr.distill.sparse import Sparse
 from kdasr.refusal import unknown_name
 
 MEANS = ("arithmetic", "geometric")
@@ -30,7 +35,7 @@ class DistillOptions:
             raise unknown_name("mean", self.mean, MEANS, "distill.mean")
 
 
-def soft_cross_entropy(logits: Tensor, soft_targets: Tensor, temperature: float) -> Tensor:
+def soft_cross_entropy(logits: Tensor, soft_targets: Tensor | Sparse, temperature: float) -> Tensor:
     """CE(p_T, q_T) = - sum_i p_i log q_i with q = softmax(z / T) (eq. 1), mean per frame, a scalar.
 
     Args:
@@ -38,11 +43,10 @@ def soft_cross_entropy(logits: Tensor, soft_targets: Tensor, temperature: float)
         soft_targets: p_T, (B, S), each row sums to 1, at the same temperature.
         temperature: T.
     """
-    log_q = F.log_softmax(logits.float() / temperature, dim=1)  # (B, S)
-    return -(soft_targets * log_q).sum(dim=1).mean()
+    return _CrossEntropies.of(logits, [(1.0, soft_targets, temperature)])
 
 
-def distillation_loss(logits: Tensor, soft_targets: Tensor, labels: Tensor, options: DistillOptions) -> Tensor:
+def distillation_loss(logits: Tensor, soft_targets: Tensor | Sparse, labels: Tensor, options: DistillOptions) -> Tensor:
     """w_soft T^2 CE(p_T, q_T) + w_hard CE(y, q), mean per frame, a scalar.
 
     The soft term's gradient scales as 1 / T^2 (section 2), so T^2 is always there, whichever weight is 0.
@@ -53,10 +57,64 @@ def distillation_loss(logits: Tensor, soft_targets: Tensor, labels: Tensor, opti
         labels: y, (B,) int64; not looked at when the hard weight is 0.
         options: T, w_soft, w_hard.
     """
-    loss = logits.new_zeros(())
-    if options.soft_weight:
-        scale = options.soft_weight * options.temperature**2
-        loss = loss + scale * soft_cross_entropy(logits, soft_targets, options.temperature)
-    if options.hard_weight:
-        loss = loss + options.hard_weight * F.cross_entropy(logits.float(), labels)
-    return loss
+    soft = (options.soft_weight * options.temperature**2, soft_targets, options.temperature)
+    hard = (options.hard_weight, labels, 1.0)
+    return _CrossEntropies.of(logits, [term for term in (soft, hard) if term[0]])
+
+
+Term = tuple[float, Tensor | Sparse, float]  # weight, p (or labels, int64), T
+
+
+class _CrossEntropies(torch.autograd.Function):
+    """sum w CE(p, q) of q = softmax(z / T), mean per frame, and its gradient sum w (q - p) / T, in one go.
+
+    Exponentials of (B, S) numbers take a good part of a small net's step. Here each is taken once, and p is never dense
+    unless it is given so: - sum_i p_i log q_i = log sum_i exp(z_i / T) - sum_i p_i z_i / T.
+    """
+
+    @staticmethod
+    def of(logits: Tensor, terms: Sequence[Term]) -> Tensor:
+        """The sum of the terms, a scalar."""
+        loss: Tensor = _CrossEntropies.apply(logits, terms)
+        return loss
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, terms: Sequence[Term]) -> Tensor:
+        precisions = [p.excess.dtype if isinstance(p, Sparse) else p.dtype for _, p, _ in terms]
+        values = logits.to(reduce(torch.promote_types, precisions, torch.float32))
+        top = values.amax(1)
+        loss, gradient = values.new_zeros((), dtype=torch.float64), None
+        for weight, p, temperature in terms:
+            z = values if temperature == 1 else values / temperature
+            q = z.softmax(1)
+            log_sum = (top / temperature).double() - q.amax(1).log()  # of the largest z, q = exp(z) / sum
+            loss += weight * (log_sum.sum() - _expected(p, z))
+            part, scale = _minus(q, p), weight / (temperature * len(z))
+            gradient = part.mul_(scale) if gradient is None else gradient.add_(part, alpha=scale)
+        ctx.save_for_backward(gradient)
+        return loss.div_(len(values)).to(values.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[misc]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.saved_tensors[0] * gradient, None
+
+
+def _expected(p: Tensor | Sparse, z: Tensor) -> Tensor:
+    """sum_i p_i z_i of all frames, a scalar, float64: it nearly cancels what it is taken from."""
+    if isinstance(p, Sparse):
+        tail = p.background.double() @ (z @ p.shape).double()
+        return tail + p.excess.double() @ z.flatten().index_select(0, p.index).double()
+    if p.ndim == 1:
+        return z.gather(1, p[:, None]).double().sum()
+    return (p * z).double().sum()
+
+
+def _minus(q: Tensor, p: Tensor | Sparse) -> Tensor:
+    """In place of q: q - p."""
+    if isinstance(p, Sparse):
+        q.view(-1).index_add_(0, p.index, p.excess, alpha=-1.0)
+        return q.addr_(p.background, p.shape, alpha=-1.0)
+    if p.ndim == 1:
+        return q.scatter_add_(1, p[:, None], q.new_full((len(p), 1), -1.0))
+    return q.sub_(p)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr import io, jobs, log
-from kdasr.data.examples import Examples, RowMap
-from kdasr.data.table import FrameTable, FrameTableWriter, Utterance
-from kdasr.distill.ensemble import Ensemble
+from kdasr.data.examples import Examples, RowMap, Source
+from kdasr.data.table import read_utterances, write_utterances
+from kdasr.distill import store
+from kdasr.distill.ensemble import Ensemble, combine, fingerprints, model_folders
 from kdasr.distill.loss import DistillOptions, distillation_loss
+from kdasr.distill.sparse import Sparse
+from kdasr.distill.store import Store, StoreOptions
 from kdasr.refusal import Refusal
-from kdasr.train.accuracy import BATCH
 
 PROBABILITIES, LOGITS = "probabilities", "logits"
+VERB = "soft-targets"
+BATCH_NUMBERS = 1 << 20  # log probabilities packed at once
 
 
 class Targets(Protocol):
@@ -26,7 +31,7 @@ class Targets(Protocol):
 
     temperature: float
 
-    def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor:
+    def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor | Sparse:
         """p_T of the examples `index` (B,), seen as `inputs` (B, ...): (B, S) float32, rows sum to 1."""
 
 
@@ -55,10 +60,12 @@ class LiveTargets:
 class SoftTargets:
     """Stored soft targets, read by example number or by utterance.
 
-    Probabilities (arithmetic mean) are bound to the temperature they were made at; logits (geometric) serve any.
+    Those of an arithmetic mean are bound to the temperature they were made at; of a geometric one, whose p_T is
+    softmax(z / T) of one z, they serve any: at another T the kept states keep their logits, and the tail is spread as
+    if its logits had the shape of the prior's.
 
     Args:
-        folder: made by `make`.
+        folder: made by `kdasr soft-targets`.
         examples: whose numbers `batch` gets; None to read by utterance alone.
         temperature: T wanted; None takes the one that was stored.
 
@@ -67,97 +74,165 @@ class SoftTargets:
     """
 
     def __init__(self, folder: str | Path, examples: Examples | None = None, temperature: float | None = None) -> None:
-        self.table = FrameTable(folder, "soft-targets")
-        info = self.table.info
-        self.kind, stored = info["kind"], float(info["temperature"])
+        self.folder = Path(folder)
+        self.info = io.read_info(self.folder, VERB)
+        if "store" not in self.info:
+            raise Refusal("soft targets of an older kdasr", where=folder, do=io.AGAIN)
+        stored = float(self.info["temperature"])
         self.temperature = stored if temperature is None else float(temperature)
-        if self.kind == PROBABILITIES:
+        if self.info["kind"] == PROBABILITIES:
             do = "make soft targets at this temperature, or store a geometric mean"
             io.expect_same("the temperature of the soft targets", self.temperature, stored, folder, do)
+        self.power = stored / self.temperature
+        self.store = Store(self.folder, StoreOptions(**self.info["store"]))
+        self.by_id = {utterance.id: utterance for utterance in read_utterances(self.folder)}
+        listed = sum(utterance.num_frames for utterance in self.by_id.values())
+        if listed != len(self.store):
+            raise Refusal("frames are missing", where=folder, expected=listed, found=len(self.store), do=io.AGAIN)
         if examples is not None:
             self._check(examples)
-            self._rows = RowMap(examples.parts, self.table.by_id, str(folder))
+            self._rows = RowMap(examples.parts, self.by_id, str(folder))
 
     def _check(self, examples: Examples) -> None:
         do = "make soft targets of these examples (kdasr soft-targets)"
         expected = examples.facts()
         for fact in examples.identity:
-            io.expect_same(
-                f"{fact} of soft targets and examples",
-                expected.get(fact),
-                self.table.info.get(fact),
-                self.table.folder,
-                do,
-            )
+            what = f"{fact} of soft targets and examples"
+            io.expect_same(what, expected.get(fact), self.info.get(fact), self.folder, do)
 
-    def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """p_T of the examples `index` (B,): (B, S) float32, rows sum to 1; `inputs` are not looked at."""
-        return self._probabilities(self.table.rows(self._rows(index).numpy()))
+    def batch(self, index: Tensor, inputs: Tensor | None = None) -> Sparse:
+        """p_T of the examples `index` (B,), (B, S); `inputs` are not looked at."""
+        return self.store.read(self._rows(index).numpy(), self.power)
 
-    def utterance(self, id: str) -> Tensor:
-        """p_T of an utterance's frames, (T, S) float32."""
-        return self._probabilities(np.array(self.table.frames(id)))
-
-    def _probabilities(self, rows: np.ndarray) -> Tensor:
-        stored = torch.from_numpy(rows).float()
-        if self.kind == LOGITS:
-            return F.softmax(stored / self.temperature, dim=1)
-        return stored / stored.sum(1, keepdim=True)  # float16 rounded them
+    def utterance(self, id: str) -> Sparse:
+        """p_T of an utterance's frames, (T, S)."""
+        if id not in self.by_id:
+            raise Refusal(f"no utterance {id!r}", where=self.folder)
+        begin = self.by_id[id].begin
+        return self.store.read(np.arange(begin, begin + self.by_id[id].num_frames), self.power)
 
 
-def make(folder: Path, ensemble: Ensemble, examples: Examples, temperature: float) -> dict[str, Any]:
-    """Writes the ensemble's soft targets of all examples, float16, into a begun folder, and finishes it.
+@dataclass(frozen=True)
+class SoftTargetsJob:
+    """Soft targets to make and store; travels to worker processes."""
+
+    folder: Path
+    source: Source
+    teachers: tuple[Path, ...]
+    distill: DistillOptions
+    store: StoreOptions
+    overwrite: bool = False
+
+    @property
+    def made(self) -> io.Made:
+        """What makes the folder."""
+        options = {"temperature": self.distill.temperature, "mean": self.distill.mean, "store": self.store}
+        inputs = {**self.source.fingerprints(), **fingerprints("teacher", model_folders(self.teachers))}
+        return io.Made(VERB, {**options, self.source.section: self.source.options}, inputs)
+
+    def open(self) -> Maker:
+        """Teachers and examples."""
+        ensemble = Ensemble.load(self.teachers, self.distill.mean, device="auto")
+        return Maker(self.folder, ensemble, self.source.open(), self.distill.temperature, self.store)
+
+
+def make(job: SoftTargetsJob, num_jobs: int = 1) -> dict[str, Any]:
+    """Writes an ensemble's soft targets of all examples, or goes on with them; returns the folder's info.
+
+    Args:
+        job: what to make.
+        num_jobs: processes at most; each writes whole shards, the same ones as a single process would.
+    """
+    if io.begin(job.folder, job.made, job.overwrite):
+        maker = job.open()
+        numbers = range(maker.num_shards)
+        if num_jobs == 1:
+            records = maker.write(numbers)
+        else:
+            pieces = [numbers[first::num_jobs] for first in range(min(num_jobs, len(numbers)))]
+            written = jobs.run(_write, [(job, piece) for piece in pieces], num_jobs)
+            records = [written[number % len(pieces)][number // len(pieces)] for number in numbers]
+        maker.finish(records)
+    return io.read_info(job.folder)
+
+
+def _write(piece: tuple[SoftTargetsJob, Sequence[int]]) -> list[dict[str, Any]]:
+    job, numbers = piece
+    return job.open().write(numbers)
+
+
+class Maker:
+    """Writes an ensemble's soft targets into a begun folder; shards that are there already are kept.
 
     Args:
         folder: the output.
-        ensemble: the teachers; an arithmetic mean stores probabilities at T, a geometric one its mean logits
-            (each row with mean 0), which serve any T.
+        ensemble: the teachers.
         examples: the transfer set.
         temperature: T.
+        options: what is kept of each frame.
 
-    Returns:
-        The folder's info.
+    Raises:
+        Refusal: the examples are none of the teachers', or have more states than 16 bits can name.
     """
-    ensemble.expect(examples)
 
-    def rows(part: Utterance) -> np.ndarray:
-        index = torch.arange(part.begin, part.begin + part.num_frames)
-        found = [_rows(ensemble, examples.batch(some)[0], temperature) for some in index.split(BATCH)]
-        return torch.cat(found).numpy()
+    def __init__(
+        self, folder: Path, ensemble: Ensemble, examples: Examples, temperature: float, options: StoreOptions
+    ) -> None:
+        ensemble.expect(examples)
+        if examples.num_classes > store.MOST_STATES:
+            expected = f"{store.MOST_STATES} at most"
+            raise Refusal("too many states to store", where=folder, expected=expected, found=examples.num_classes)
+        self.folder, self.ensemble, self.examples = folder, ensemble, examples
+        self.temperature, self.options = temperature, options
 
-    writer, parts = FrameTableWriter(folder), examples.parts
-    for part, found in zip(log.progress(parts, str(folder)), jobs.in_threads(rows, parts), strict=True):
-        writer.add(part.id, part.speaker, found)
-    num_utterances = writer.close()
-    return io.finish(
-        folder,
-        **examples.facts(),
-        temperature=temperature,
-        mean=ensemble.mean,
-        kind=LOGITS if ensemble.mean == "geometric" else PROBABILITIES,
-        teachers=[
-            {"folder": name, "fingerprint": print}
-            for name, print in zip(ensemble.names, ensemble.fingerprints, strict=False)
-        ],
-        num_utterances=num_utterances,
-        num_frames=len(examples),
-    )
+    @property
+    def num_shards(self) -> int:
+        """Files in all."""
+        return -(-len(self.examples) // self.options.shard)
 
+    def write(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Writes the shards `numbers`; returns what each holds."""
+        return [self._shard(number) for number in log.progress(numbers, str(self.folder))]
 
-def _rows(ensemble: Ensemble, x: Tensor, temperature: float) -> Tensor:
-    if ensemble.mean == "arithmetic":
-        return ensemble.probabilities(x, temperature).half().cpu()
-    logits = ensemble.mean_logits(x)
-    centred = logits - logits.mean(1, keepdim=True)
-    limit = torch.finfo(torch.float16).max
-    if float(centred.abs().max()) > limit:
-        raise Refusal(
-            "teacher logits do not fit float16",
-            where=ensemble.names[0],
-            expected=f"at most {limit}",
-            found=float(centred.abs().max()),
+    def _shard(self, number: int) -> dict[str, Any]:
+        path, begin = store.shard_path(self.folder, number), number * self.options.shard
+        index = torch.arange(begin, min(begin + self.options.shard, len(self.examples)))
+        if not path.exists():
+            batch = max(64, BATCH_NUMBERS // self.examples.num_classes)
+            store.write_shard(path, list(jobs.in_threads(self._pack, index.split(batch))))
+        return store.Shard(path, len(index), self.options.bits).record(path)
+
+    def _pack(self, index: Tensor) -> store.Rows:
+        try:
+            logits = self.ensemble.logits(self.examples.batch(index)[0])
+            return store.pack(combine(logits, self.temperature, self.ensemble.mean), self.options)
+        except Refusal as refusal:
+            of = f"{self.ensemble.names[0]}, examples from {int(index[0])}"
+            raise Refusal(refusal.what, where=of, expected=refusal.expected, found=refusal.found) from None
+
+    def finish(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Finishes the folder, whose shards are all there; returns its info."""
+        prior = self.examples.label_counts() + 1
+        io.save_array(self.folder / store.TAIL, store.tail_shape(prior, self.options, self.temperature))
+        io.write_json(self.folder / store.SHARDS, records)
+        write_utterances(self.folder, self.examples.parts)
+        ensemble, num_frames = self.ensemble, len(self.examples)
+        return io.finish(
+            self.folder,
+            **self.examples.facts(),
+            temperature=self.temperature,
+            mean=ensemble.mean,
+            kind=LOGITS if ensemble.mean == "geometric" else PROBABILITIES,
+            store=self.options,
+            teachers=[
+                {"folder": name, "fingerprint": print}
+                for name, print in zip(ensemble.names, ensemble.fingerprints, strict=False)
+            ],
+            num_utterances=len(self.examples.parts),
+            num_frames=num_frames,
+            entries_per_frame=sum(record["entries"] for record in records) / num_frames,
+            kept_mass=sum(record["frames"] * record["kept_mass"] for record in records) / num_frames,
         )
-    return centred.half().cpu()
 
 
 class Distillation:

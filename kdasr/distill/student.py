@@ -11,7 +11,7 @@ from kdasr import io, jobs
 from kdasr.data.examples import Examples, Source
 from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
 from kdasr.distill.loss import DistillOptions
-from kdasr.distill.soft_targets import Distillation, LiveTargets, SoftTargets
+from kdasr.distill.soft_targets import VERB, Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train.job import fit, inputs, threads_each
@@ -59,7 +59,7 @@ class StudentJob:
             self.source.section: self.source.options,
         }
         targets = (
-            {"soft_targets": io.fingerprint(self.soft_targets, "soft-targets")}
+            {"soft_targets": io.fingerprint(self.soft_targets, VERB)}
             if self.soft_targets
             else fingerprints("teacher", model_folders(self.teachers))
         )
@@ -72,7 +72,7 @@ class StudentJob:
             io.expect_same(
                 "the mean of the soft targets",
                 self.distill.mean,
-                stored.table.info["mean"],
+                stored.info["mean"],
                 self.soft_targets,
                 "make them anew",
             )

@@ -35,7 +35,7 @@ def draw_examples(path: str | Path, examples: Examples, soft_targets: Path) -> N
         axes[0][column].set(xticks=[], yticks=[], title=str(label))
     for row, each in zip(axes[1:], targets, strict=True):
         row[0].set_ylabel(f"T = {each.temperature:g}")
-        for plot, p in zip(row, each.batch(chosen), strict=True):
+        for plot, p in zip(row, each.batch(chosen).dense(), strict=True):
             plot.bar(range(examples.num_classes), p.tolist(), color="tab:red")
             plot.set(ylim=(0, 1 if each.temperature == 1 else None), xticks=range(examples.num_classes))
             plot.tick_params(labelsize=5)
@@ -56,7 +56,7 @@ def doubtful(targets: SoftTargets, examples: Examples) -> list[int]:
         Numbers of examples, in the order of the classes; a class without examples has none.
     """
     labels = examples.labels().long()
-    p = torch.cat([targets.batch(index) for index in torch.arange(len(examples)).split(BATCH)])
+    p = torch.cat([targets.batch(index).dense() for index in torch.arange(len(examples)).split(BATCH)])
     own = p.gather(1, labels[:, None]).squeeze(1)
     others = p.scatter(1, labels[:, None], 0.0)
     right = own > others.max(1).values

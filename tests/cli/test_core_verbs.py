@@ -119,6 +119,20 @@ def test_a_folder_of_another_kind_is_told_and_nothing_is_begun(taught, capsys, v
     assert not (taught / "wrong").exists()
 
 
+def test_soft_targets_are_inspected_in_their_own_window(taught, capsys):
+    inspect, teacher = ("inspect", f"{taught}/soft"), ("--teacher", f"{taught}/ens")
+    capsys.readouterr()
+    main([*inspect, *(argument.format(folder=taught) for argument in SET), *teacher])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "probabilities of 2 teachers, arithmetic mean, T = 2"
+    assert [line.partition(":")[0] for line in lines[2:]] == ["size", "kept", "entropy", "divergence"]
+    main(list(inspect))
+    assert capsys.readouterr().out.splitlines() == lines[:-1]
+    with pytest.raises(SystemExit):
+        main([*inspect, *teacher])
+    assert "no set is named (expected --features and --ali, or --images)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["train", "soft-targets", "accuracy", "distill"])
 @pytest.mark.parametrize("out", ["file", "file/out"])
 def test_an_output_folder_where_a_file_lies_is_refused(taught, tmp_path, capsys, verb, out):

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from kdasr.distill.loss import DistillOptions, distillation_loss, soft_cross_entropy
+from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal
 
 B, S = 6, 9
@@ -97,6 +98,20 @@ def test_large_logits_do_not_overflow():
     assert torch.isfinite(loss) and torch.isfinite(gradient(loss, z)).all()
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_logits_far_from_0_lose_no_digits_that_they_have(offset: float):
+    """In float32, against float64 of the same numbers: the terms of the loss nearly cancel."""
+    z, v, y = draw()
+    z32 = (z.detach() + offset).float().requires_grad_()
+    p, options = F.softmax(v, dim=1), DistillOptions(2.0)
+    plain = 4 * -(p * F.log_softmax(z32.double() / 2, dim=1)).sum(1).mean() + 0.5 * F.cross_entropy(z32.double(), y)
+    slope = gradient(plain, z32)
+    for given in (p.float(), Sparse(p.new_zeros(B).float(), p[0].float(), torch.arange(B * S), p.flatten().float())):
+        loss = distillation_loss(z32, given, y, options)
+        assert float(loss) == pytest.approx(float(plain), rel=1e-6 if not offset else 1e-4)
+        torch.testing.assert_close(gradient(loss, z32), slope, rtol=1e-4, atol=1e-6)
+
+
 def test_labels_are_not_looked_at_without_a_hard_weight():
     z, v, y = draw()
     p, options = F.softmax(v, dim=1), DistillOptions(1.0, 1.0, 0.0)
@@ -110,6 +125,51 @@ def test_low_precision_logits_are_summed_in_float32():
     loss = distillation_loss(z.bfloat16(), p, y, DistillOptions(1.0))
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(distillation_loss(z.bfloat16().float(), p, y, DistillOptions(1.0))))
+
+
+def draw_sparse(kept: int, seed: int = 0) -> Sparse:
+    """Targets of B frames in float64: some states kept, any others in the shape of a prior."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = torch.rand(S, generator=generator, dtype=torch.float64).softmax(0)
+    p = torch.rand(B, kept, generator=generator, dtype=torch.float64).softmax(1)
+    tail = torch.rand(B, generator=generator, dtype=torch.float64) * (0.2 if kept < S else 0)
+    states = torch.stack([torch.randperm(S, generator=generator)[:kept] for _ in range(B)])
+    background = tail / (1 - shape[states].sum(1)) if kept < S else tail
+    excess = p * (1 - tail[:, None]) - background[:, None] * shape[states]
+    return Sparse(background, shape, (torch.arange(B)[:, None] * S + states).flatten(), excess.flatten())
+
+
+@pytest.mark.parametrize("kept", [1, 4, S - 1, S])
+def test_the_sparse_cross_entropy_and_its_gradient_are_the_dense_ones(kept: int):
+    """In float64, against a dense p put together state by state."""
+    sparse = draw_sparse(kept)
+    p = torch.zeros(B, S, dtype=torch.float64)
+    for frame in range(B):
+        p[frame] += sparse.background[frame] * sparse.shape
+    for place, excess in zip(sparse.index.tolist(), sparse.excess, strict=True):
+        p[place // S, place % S] += excess
+    torch.testing.assert_close(p.sum(1), torch.ones(B, dtype=torch.float64))
+    assert float(p.min()) > -1e-12
+    z, _, _ = draw()
+    for temperature in (1.0, 3.0):
+        expected = -(p * F.log_softmax(z / temperature, dim=1)).sum(1).mean()
+        slope = gradient(expected, z)
+        for given in (sparse, p):
+            found = soft_cross_entropy(z, given, temperature)
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+            torch.testing.assert_close(gradient(found, z), slope, rtol=1e-10, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda logits: soft_cross_entropy(logits, sparse, 2.0), z)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_loss_on_sparse_targets_is_that_on_dense_ones(temperature: float):
+    z, _, y = draw()
+    double = draw_sparse(3)
+    sparse = Sparse(double.background.float(), double.shape.float(), double.index, double.excess.float())
+    options = DistillOptions(temperature, 0.8, 0.3)
+    found, expected = distillation_loss(z, sparse, y, options), distillation_loss(z, sparse.dense(), y, options)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient(found, z), gradient(expected, z), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdasr import io
 from kdasr.data.examples import Sampler
-from kdasr.distill import soft_targets
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.student import StudentJob, train_student
@@ -18,12 +16,12 @@ from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train.loop import TrainOptions
 from tests.distill.conftest import source
+from tests.distill.test_soft_targets import make_by
 
 
 @pytest.fixture
 def job(data: Path, tmp_path: Path, examples) -> StudentJob:
-    io.begin(tmp_path / "soft", io.Made("soft-targets", {}))
-    soft_targets.make(tmp_path / "soft", Ensemble.load(data / "teachers"), examples, 2.0)
+    make_by(tmp_path / "soft", Ensemble.load(data / "teachers"), examples, 2.0)
     train = TrainOptions(seed=7, epochs=6, batch_size=64, device="cpu", precision="fp32")
     sets = source(data), source(data, "dev")
     return StudentJob(

@@ -5,8 +5,9 @@ import torch
 
 from kdasr import io
 from kdasr.data.images import ImageExamples
-from kdasr.data.table import FrameTableWriter
-from kdasr.distill.soft_targets import SoftTargets
+from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.soft_targets import Maker, SoftTargets
+from kdasr.distill.store import StoreOptions
 from kdasr.report.examples import doubtful, draw_examples
 from tests import images
 
@@ -17,12 +18,17 @@ def examples(tmp_path):
 
 
 def stored(folder, examples, logits):
+    every, _ = examples.batch(torch.arange(len(examples)))
+
+    class Known(Ensemble):
+        """A teacher whose logits are given."""
+
+        def logits(self, x):
+            return logits[[int((every == image).flatten(1).all(1).nonzero()[0]) for image in x]][None]
+
     io.begin(folder, io.Made("soft-targets", {}))
-    writer = FrameTableWriter(folder)
-    for part in examples.parts:
-        writer.add(part.id, "", logits[part.begin : part.begin + part.num_frames].half().numpy())
-    writer.close()
-    io.finish(folder, **examples.facts(), temperature=8.0, mean="geometric", kind="logits")
+    maker = Maker(folder, Known([], mean="geometric"), examples, 8.0, StoreOptions(4, 1.0, 16))
+    maker.finish(maker.write(range(maker.num_shards)))
     return folder
 
 

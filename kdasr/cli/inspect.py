@@ -1,0 +1,30 @@
+"""`kdasr inspect DIR`: what a folder of soft targets holds."""
+
+from __future__ import annotations
+
+import click
+
+from kdasr.cli import options, sets
+
+
+@click.command()
+@click.argument("soft_targets", metavar="DIR")
+@sets.training_set
+@click.option("--teacher", "teachers", multiple=True, metavar="DIR", help="Teachers that made them; repeatable.")
+def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) -> None:
+    """Print size, kept mass and entropy of soft targets; with their set and --teacher, the divergence from dense."""
+    from kdasr.distill import inspection
+    from kdasr.distill.ensemble import Ensemble, model_folders
+    from kdasr.distill.soft_targets import SoftTargets
+
+    targets = SoftTargets(options.folder(soft_targets))
+    info = targets.info
+    click.echo(f"{info['kind']} of {len(info['teachers'])} teachers, {info['mean']} mean, T = {info['temperature']:g}")
+    click.echo(inspection.content(targets))
+    if teachers:
+        window = tuple(f"frames.{side}={info[side]}" for side in ("left", "right") if side in info)  # images have none
+        examples = train.expected(options.Settings(None, window)).open()
+        folders = model_folders([options.folder(teacher) for teacher in teachers])
+        ensemble = Ensemble.load(folders, info["mean"], device="auto")
+        mean, most = inspection.divergence(SoftTargets(soft_targets, examples), ensemble, examples)
+        click.echo(f"divergence: {mean:.2e} nats a frame (most {most:.2e}), KL of the teachers from what is stored")

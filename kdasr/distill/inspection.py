@@ -1,0 +1,106 @@
+"""What a folder of soft targets holds, and what it lost of the teachers' own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kdasr import io
+from kdasr.data.examples import Examples
+from kdasr.distill.ensemble import Ensemble, combine
+from kdasr.distill.soft_targets import BATCH_NUMBERS, SoftTargets
+from kdasr.distill.store import shard_path
+from kdasr.refusal import Refusal
+
+SAMPLE = 4096  # frames that entropy and divergence are taken over
+
+
+@dataclass(frozen=True)
+class Content:
+    """Stored soft targets in numbers.
+
+    Attributes:
+        frames: rows.
+        states: S.
+        size: bytes of all shards.
+        kept: entries a frame: mean, median, most.
+        mass: of the kept entries: mean, least of a frame.
+        entropy: of what is stored, at the stored temperature, nats a frame, over a sample.
+    """
+
+    frames: int
+    states: int
+    size: int
+    kept: tuple[float, int, int]
+    mass: tuple[float, float]
+    entropy: float
+
+    def __str__(self) -> str:
+        frame, (mean, median, most) = self.size / self.frames, self.kept
+        return (
+            f"{self.frames} frames, {self.states} states\n"
+            f"size: {self.size / 1e6:.1f} MB, {frame:.1f} bytes a frame, "
+            f"{25 * frame / self.states:.2f} % of dense float32\n"
+            f"kept: {mean:.1f} states a frame (median {median}, most {most}), "
+            f"mass {self.mass[0]:.5f} (least {self.mass[1]:.5f})\n"
+            f"entropy: {self.entropy:.3f} nats"
+        )
+
+
+def content(targets: SoftTargets) -> Content:
+    """Counts up all that is stored; compares each shard with its checksum.
+
+    Raises:
+        Refusal: a shard is not what was written.
+    """
+    store = targets.store
+    counts, mass, least, size = np.zeros(store.options.keep + 1, np.int64), 0.0, 1.0, 0
+    for number, (shard, record) in enumerate(zip(store.shards, store.records, strict=True)):
+        path = shard_path(store.folder, number)
+        found = io.file_hash(path)
+        if found != record["hash"]:
+            raise Refusal("damaged shard", where=path, expected=record["hash"], found=found, do=io.AGAIN)
+        kept = 1 - np.exp(shard.heads["tail"][:-1].astype(np.float64))
+        counts += np.bincount(np.diff(shard.heads["begin"].astype(np.int64)), minlength=len(counts))
+        mass, least, size = mass + float(kept.sum()), min(least, float(kept.min())), size + path.stat().st_size
+    frames, sizes = len(store), np.arange(len(counts))
+    mean = float(counts @ sizes) / frames
+    median, most = int(np.searchsorted(counts.cumsum(), frames / 2)), int(sizes[counts > 0].max())
+    return Content(frames, len(store.tail), size, (mean, median, most), (mass / frames, least), _entropy(targets))
+
+
+def _entropy(targets: SoftTargets) -> float:
+    store = targets.store
+    rows = _spread(len(store))
+    batches = rows.split(max(1, BATCH_NUMBERS // len(store.tail)))
+    p = (store.read(some.numpy()).dense().double().clamp_min(0) for some in batches)
+    return sum(float(torch.special.entr(each).sum()) for each in p) / len(rows)
+
+
+def divergence(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> tuple[float, float]:
+    """KL(teachers || stored) at the stored temperature: its mean over a sample of examples, and the most of one, nats.
+
+    Args:
+        targets: of these examples.
+        ensemble: the teachers that they are of, by the same mean.
+        examples: the transfer set.
+
+    Raises:
+        Refusal: other teachers made the targets.
+    """
+    stored = [teacher["fingerprint"] for teacher in targets.info["teachers"]]
+    io.expect_same("the teachers", stored, ensemble.fingerprints, targets.folder, "name those that made it")
+    index, found = _spread(len(examples)), []
+    for some in index.split(max(1, BATCH_NUMBERS // examples.num_classes)):
+        log_p = combine(ensemble.logits(examples.batch(some)[0]), targets.temperature, ensemble.mean).double().cpu()
+        log_q = targets.batch(some).dense().double().clamp_min(torch.finfo(torch.float32).tiny).log()
+        found.append((log_p.exp() * (log_p - log_q)).sum(1))
+    each = torch.cat(found)
+    return float(each.mean()), float(each.max())
+
+
+def _spread(number: int) -> torch.Tensor:
+    """Numbers from 0 to `number` - 1, evenly spread, (at most SAMPLE,) int64."""
+    return torch.linspace(0, number - 1, min(number, SAMPLE), dtype=torch.float64).long()
