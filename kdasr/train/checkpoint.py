@@ -15,6 +15,7 @@ from kdasr import io
 from kdasr.refusal import Refusal
 
 NAME = "checkpoint.safetensors"
+FORMAT = 2  # of the state; another number for every change that an older reader or checkpoint does not fit
 
 
 def save(path: str | Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
@@ -27,14 +28,27 @@ def save(path: str | Path, tensors: Mapping[str, Mapping[str, Tensor]], state: M
     """
     flat = {f"{group}/{name}": tensor.clone() for group, named in tensors.items() for name, tensor in named.items()}
     flat.update({f"generators/{name}": tensor for name, tensor in _torch_generators().items()})
-    io.save_tensors(path, flat, {**state, "python": random.getstate(), "numpy": _numpy_generator()})
+    own = {"format": FORMAT, "python": random.getstate(), "numpy": _numpy_generator()}
+    io.save_tensors(path, flat, {**state, **own})
 
 
 def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Reads what `save` wrote and sets the generators of torch, numpy and Python."""
+    """Reads what `save` wrote and sets the generators of torch, numpy and Python.
+
+    Raises:
+        Refusal: the file is absent, damaged, no checkpoint, or one that another version of kdasr left.
+    """
     flat, state = io.load_tensors(path)
     if not isinstance(state, dict) or "python" not in state:
         raise Refusal("not a checkpoint of kdasr", where=path, do="delete it to train anew")
+    if state.get("format", 1) != FORMAT:
+        raise Refusal(
+            "a checkpoint of another version of kdasr",
+            where=path,
+            expected=f"format {FORMAT}",
+            found=f"format {state.get('format', 1)}",
+            do="delete it to train anew, or go on with the version that wrote it",
+        )
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         group, _, name = key.partition("/")
