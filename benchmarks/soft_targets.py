@@ -135,7 +135,7 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
     steps: dict[str, Callable[[], object]] = {
         "teachers": forward,
         "writing": rewrite,
-        "step": trainer._train_step,
+        "step": trainer.train_step,
         "read sparse": lambda: stored.batch(next(batches)),
         "loss sparse": loss(stored),
         "read dense": lambda: dense.batch(next(batches)),

@@ -153,9 +153,9 @@ def measure(name: str, batch: int | None, dropout: float | None, rounds: int) ->
         objective: Objective = Distillation(targets, DistillOptions(2.0)) if soft else hard_labels
         trainer = Trainer(folder / "model", model, examples, None, objective, options)
         alone = products(dnn, torch.Size(examples.input_shape).numel(), net.classes, options.batch_size)
-        for step in (trainer._train_step, alone):
+        for step in (trainer.train_step, alone):
             seconds(step, 2)
-        pairs = [(seconds(trainer._train_step, net.steps), seconds(alone, net.steps)) for _ in range(rounds)]
+        pairs = [(seconds(trainer.train_step, net.steps), seconds(alone, net.steps)) for _ in range(rounds)]
     ours, bound = (min(column) for column in zip(*pairs, strict=True))
     switched = {key: getattr(options, key) for key in ("dropout", "input_dropout", "jitter", "max_norm")}
     return {

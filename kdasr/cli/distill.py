@@ -18,6 +18,11 @@ from kdasr.cli import options, sets
 @click.option(
     "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds, as 0-4 or 0,1,2: one student each."
 )
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Train nothing; tell what these teachers cost on the fly, and stored (section `store`).",
+)
 @options.num_jobs
 def command(
     out: Path,
@@ -26,12 +31,17 @@ def command(
     soft_targets: str | None,
     teachers: tuple[str, ...],
     seeds: str,
+    estimate: bool,
     num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
     """Train OUT/student-<seed> for each seed; sections `student`, `dnn`, `distill` and `frames` or `images`."""
+    from kdasr.distill import cost
     from kdasr.distill.student import train_students
 
     job = sets.student_job(out, settings, train, dev, (soft_targets, teachers), overwrite)
+    if estimate:
+        click.echo(cost.measure(job, len(sets.seeds(seeds)), settings.section("store")))
+        return
     train_students(job, sets.seeds(seeds), num_jobs)

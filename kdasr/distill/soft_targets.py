@@ -210,11 +210,15 @@ class Maker:
             of = f"{self.ensemble.names[0]}, examples from {int(index[0])}"
             raise Refusal(refusal.what, where=of, expected=refusal.expected, found=refusal.found) from None
 
-    def finish(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Finishes the folder, whose shards are all there; returns its info."""
+    def list_shards(self, records: Sequence[dict[str, Any]]) -> None:
+        """Writes what a reader of the shards needs: their list, and the shape of the tail."""
         prior = self.examples.label_counts() + 1
         io.save_array(self.folder / store.TAIL, store.tail_shape(prior, self.options, self.temperature))
         io.write_json(self.folder / store.SHARDS, records)
+
+    def finish(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Finishes the folder, whose shards are all there; returns its info."""
+        self.list_shards(records)
         write_utterances(self.folder, self.examples.parts)
         ensemble, num_frames = self.ensemble, len(self.examples)
         return io.finish(

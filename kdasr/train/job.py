@@ -81,7 +81,7 @@ def fit(
         facts: what else `info.json` shall say.
     """
     together = ranks()
-    with _threads(options.threads or threads or max(1, jobs.cores() // together.local_size)):
+    with torch_threads(options.threads or threads or max(1, jobs.cores() // together.local_size)):
         examples, held_out = source.open(), dev.open() if dev else None
         checkpoint.seed_everything(options.seed)
         model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
@@ -124,7 +124,8 @@ def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, to
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def torch_threads(number: int) -> Iterator[None]:
+    """Gives torch a number of threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

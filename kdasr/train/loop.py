@@ -182,7 +182,7 @@ class Trainer:
         self.epoch_began = began, self.step
         steps = range(self.step, self.total_steps)
         for _ in log.progress(steps, str(self.folder)) if self.ranks.first else steps:
-            due = self._train_step()
+            due = self.train_step()
             if self.step % self.options.log_steps == 0 and metrics:
                 metrics.write(
                     self.step,
@@ -215,8 +215,8 @@ class Trainer:
         """Learning rate of the last step."""
         return self.schedule.rate(self.step - 1)
 
-    def _train_step(self) -> bool:
-        """One step; whether a checkpoint is due after it."""
+    def train_step(self) -> bool:
+        """One step of `run`; returns whether a checkpoint is due after it."""
         index = self.sampler.next()
         x, y = self.examples.batch(index)
         x, y = self.noise(self.jitter(x.to(self.device))), y.to(self.device)

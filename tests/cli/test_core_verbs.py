@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,19 @@ def test_overwrite_keeps_members_that_are_up_to_date(taught):
     before = [path.stat().st_mtime_ns for path in infos]
     call(taught, "train", "ens", "--seeds", "0-1", "--overwrite")
     assert [path.stat().st_mtime_ns for path in infos] == before
+
+
+def test_an_estimate_tells_both_ways_and_trains_nothing(folder, capsys):
+    call(folder, "train", "priced", "--seeds", "0-1")
+    teacher, settings = ("--teacher", f"{folder}/priced"), ("--set", "student.input_noise=0.1", "--set", "store.keep=2")
+    call(folder, "distill", "estimate", *teacher, *settings, "--estimate", "--seeds", "0-2")
+    out = capsys.readouterr().out
+    assert not (folder / "estimate").exists()
+    assert re.search(r"^3 x 2 epochs of [\d,]+ examples\non the fly: +[\d.e+-]+ s, \d+% of it the teachers'", out)
+    assert re.search(
+        r"\nstored: +.* s of it to make them; [\d.]+ MB, \d\S+ % of dense float32\ncheaper: +(on|stored)", out
+    )
+    assert "mind:       teachers on the fly see the student's input noise" in out
+    call(folder, "soft-targets", "soft-priced", *teacher, dev=False)
+    with pytest.raises(Refusal, match=r"estimate is of teachers \(found stored soft targets\); name .* --teacher"):
+        call(folder, "distill", "estimate", "--soft-targets", f"{folder}/soft-priced", "--estimate")

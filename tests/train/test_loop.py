@@ -61,14 +61,14 @@ class Killed(Exception):
 
 
 def stop_after(run: Trainer, steps: int) -> None:
-    step = run._train_step
+    step = run.train_step
 
     def limited() -> bool:
         if run.step == steps:
             raise Killed
         return step()
 
-    run._train_step = limited  # type: ignore[method-assign]
+    run.train_step = limited  # type: ignore[method-assign]
     with pytest.raises(Killed):
         run.run()
 
@@ -182,7 +182,7 @@ def test_noise_reaches_the_model_and_the_objective_alike(sets, tmp_path):
     run.objective = objective
     run.weights.computing.register_forward_pre_hook(lambda model, inputs: given.append(inputs[0]))
     for _ in range(3):
-        run._train_step()
+        run.train_step()
     assert len(seen) == 3
 
 
@@ -197,7 +197,7 @@ def test_a_moved_image_reaches_the_model_and_the_objective_alike(tmp_path):
         return hard_labels(logits, labels, index, inputs)
 
     run.objective = objective
-    run._train_step()
+    run.train_step()
     assert len(given) == 1
 
 

@@ -36,7 +36,7 @@ train, dev = (
 )
 common = {"epochs": 3, "batch_size": 50, "device": "cpu", "precision": "fp32", "log_steps": 1}
 options = loop.TrainOptions(**{**common, **settings})
-step = loop.Trainer._train_step
+step = loop.Trainer.train_step
 
 def watched(self):
     if lost_at and ranks().rank == 1 and self.step == lost_at:
@@ -46,7 +46,7 @@ def watched(self):
     assert len(set(sums)) == 1, sums  # the weights are the same everywhere
     return due
 
-loop.Trainer._train_step = watched
+loop.Trainer.train_step = watched
 train_members(TrainJob(folder / name, train, dev, options, DnnOptions(2, 24)), [3], 2)
 """
 
