@@ -1,4 +1,4 @@
-"""Scored models: accuracy and cross-entropy of an ensemble and of each member, in a folder."""
+"""Scored models: accuracy, cross-entropy and reliability of an ensemble and of each member, in a folder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 from kdasr import io
 from kdasr.data.examples import Source
-from kdasr.distill.ensemble import Ensemble, fingerprints, score
+from kdasr.distill.ensemble import Ensemble, fingerprints, tally
 from kdasr.train.accuracy import Score
+
+RELIABILITY = "reliability.json"
 
 
 def score_models(
@@ -31,9 +33,12 @@ def score_models(
     inputs = {**source.fingerprints(), **fingerprints("model", folders)}
     if io.begin(out, io.Made("accuracy", {"name": name, "mean": mean}, inputs), overwrite):
         ensemble = Ensemble.load(folders, mean, device="auto")
-        together, each = score(ensemble, source.open())
-        members = [{"folder": folder, **asdict(member)} for folder, member in zip(ensemble.names, each, strict=True)]
-        io.write_json(out / "accuracy.json", {"name": name, **asdict(together), "members": members})
-        io.finish(out, name=name, **asdict(together), members=members)
+        together, each = tally(ensemble, source.open())
+        scores = [{"folder": folder, **asdict(one.score())} for folder, one in zip(ensemble.names, each, strict=True)]
+        whole = {"name": name, **asdict(together.score()), "members": scores}
+        reliability = [one.reliability.as_json() for one in (together, *each)]
+        io.write_json(out / RELIABILITY, {"together": reliability[0], "members": reliability[1:]})
+        io.write_json(out / "accuracy.json", whole)
+        io.finish(out, **whole)
     info = io.read_info(out)
     return Score(**{field.name: info[field.name] for field in fields(Score)})

@@ -19,7 +19,7 @@ from kdasr.data.frames import windows
 from kdasr.models import Model
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import precision
-from kdasr.train.accuracy import BATCH, Score, Tally, in_order
+from kdasr.train.accuracy import BATCH, Tally, in_order
 
 MEANS = ("arithmetic", "geometric")
 SHARED = ("labelling", "num_pdfs", "dim", "left", "right", "extractor")  # facts in which all members agree
@@ -202,8 +202,8 @@ def combine(logits: Tensor, temperature: float, mean: str) -> Tensor:
     return torch.logsumexp(F.log_softmax(logits.div(temperature), dim=2), dim=0).sub(math.log(len(logits)))
 
 
-def score(ensemble: Ensemble, examples: Examples) -> tuple[Score, list[Score]]:
-    """The ensemble's score and each member's, in one pass.
+def tally(ensemble: Ensemble, examples: Examples) -> tuple[Tally, list[Tally]]:
+    """Counts up the ensemble's score and each member's, in one pass.
 
     Raises:
         Refusal: the examples are none that the models can be asked about.
@@ -216,7 +216,6 @@ def score(ensemble: Ensemble, examples: Examples) -> tuple[Score, list[Score]]:
 
     tallies = [Tally(examples.background) for _ in range(1 + len(ensemble))]
     for each_logits, y in jobs.in_threads(predicted, in_order(examples, ensemble.device)):
-        for tally, values in zip(tallies, each_logits, strict=True):
-            tally.add(values, y)
-    together, *each = [tally.score() for tally in tallies]
-    return together, each
+        for each, values in zip(tallies, each_logits, strict=True):
+            each.add(values, y)
+    return tallies[0], tallies[1:]

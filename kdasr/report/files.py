@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import io, log
+from kdasr.distill.accuracy import RELIABILITY
 from kdasr.distill.study import RESULTS, Results
 from kdasr.refusal import Refusal
 
@@ -30,6 +31,7 @@ class RunFiles:
         self.studies = {place: Results.of(content, self.where / place) for place, content in self._of(RESULTS).items()}
         self.words: dict[str, dict[str, Any]] = self._of(WORDS)
         self.curves: dict[str, dict[str, list[float]]] = self._of(CURVE)
+        self.reliability: dict[str, dict[str, Any]] = self._of(RELIABILITY)
         self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
         self.begun = set(self._of(io.MAKING))
 
@@ -72,7 +74,7 @@ def _is_read(place: Path) -> bool:
     if place.name == RESULTS:
         return is_of_study(place.parent.name)
     in_study = any(name.startswith("study") for name in place.parts)
-    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE) and not in_study
+    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE, RELIABILITY) and not in_study
 
 
 def is_of_study(place: str) -> bool:

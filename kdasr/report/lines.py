@@ -10,7 +10,7 @@ from typing import Any
 
 from kdasr.distill.study import Row, value
 from kdasr.report.cells import SETS, System, axes, shown, systems
-from kdasr.report.pictures import panels
+from kdasr.report.panels import panels
 
 LOGARITHMIC = 5  # from this ratio of the largest to the smallest value on
 

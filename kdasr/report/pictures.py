@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr import io
-from kdasr.report import study
+from kdasr.report import reliability, study
+from kdasr.report.panels import panels
 from kdasr.report.run import Run
 
 PARTS = {"members": ("tab:gray", "members"), "student": ("tab:red", "distilled student")}  # folder: colour, name
@@ -101,6 +101,7 @@ def draw_all(folder: Path, runs: Sequence[Run]) -> dict[Path, str]:
         "temperatures": ("errors on dev by temperature: median and range over seeds", draw_temperatures),
         "biases": ("errors by shift of the biases", draw_biases),
         "training": ("training curves: errors on dev by epoch", draw_training),
+        "reliability": ("how often a system is right when it is so sure (reliability)", reliability.draw),
     }
     paths = {kind: folder / f"{kind}.png" for kind in kinds}
     return {paths[kind]: title for kind, (title, paint) in kinds.items() if paint(paths[kind], runs)}
@@ -187,16 +188,3 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
-
-
-def panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None], width: float = 4.5) -> bool:
-    """Draws a panel for each key, `panel(axes, key)`, side by side into a PNG, atomically; True."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * len(keys), 3.5), layout="constrained")
-    for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
-        panel(axes, key)
-        axes.grid(alpha=0.3)
-    with io.atomic(path) as part_path:
-        figure.savefig(part_path, format="png", dpi=120, metadata={"Software": None})  # no version: the same bytes
-    return True

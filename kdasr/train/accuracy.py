@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr.data.examples import Examples
+from kdasr.train.calibration import Reliability
 
 BATCH = 2048  # examples scored at once
 
@@ -32,7 +33,7 @@ class Score:
 
 
 class Tally:
-    """Counts up a score batch by batch.
+    """Counts up a score, and how reliable its confidence is, batch by batch.
 
     Args:
         background: classes left out of the second accuracy.
@@ -41,15 +42,18 @@ class Tally:
     def __init__(self, background: Sequence[int] = ()) -> None:
         self.background = torch.tensor(background, dtype=torch.int64)
         self.frames, self.right, self.foreground, self.foreground_right, self.loss = 0, 0, 0, 0, 0.0
+        self.reliability = Reliability()
 
     def add(self, log_posteriors: Tensor, labels: Tensor) -> None:
         """Adds a batch: (B, S) float32 log posteriors (or logits), (B,) labels."""
-        right = log_posteriors.argmax(1) == labels
+        guess = log_posteriors.argmax(1)
+        right, normalised = guess == labels, log_posteriors.float().log_softmax(1)
         speech = ~torch.isin(labels, self.background.to(labels.device))
         self.frames, self.right = self.frames + len(labels), self.right + int(right.sum())
         self.foreground += int(speech.sum())
         self.foreground_right += int((right & speech).sum())
-        self.loss += float(F.cross_entropy(log_posteriors.float(), labels, reduction="sum"))
+        self.loss += float(F.nll_loss(normalised, labels, reduction="sum"))
+        self.reliability.add(normalised.gather(1, guess[:, None])[:, 0].exp(), right)
 
     def score(self) -> Score:
         """What was counted."""

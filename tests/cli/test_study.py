@@ -17,7 +17,7 @@ import pytest
 from kdasr import io
 from kdasr.cli import cli, main
 from kdasr.data.frames import FrameOptions, FrameSource
-from kdasr.distill.ensemble import Ensemble, score
+from kdasr.distill.ensemble import Ensemble, tally
 from tests.tables import write_set
 
 SETTINGS = """
@@ -95,9 +95,9 @@ def test_a_study_scores_every_cell_on_dev_and_test_and_trains_the_students_alone
         (members[1:], "arithmetic", "baseline,seed=1"),
         ([folder / "whole/student,members=3,distill.temperature=5,seed=1/model"], "arithmetic", None),
     ):
-        together, _ = score(Ensemble.load(models, mean), source.open())
+        together, _ = tally(Ensemble.load(models, mean), source.open())
         row = found[cell or models[0].parent.name]
-        assert row["test"] == vars(together)
+        assert row["test"] == vars(together.score())
     student = io.read_info(folder / "whole/student,members=3,distill.temperature=5,seed=1/model")
     assert student["options"]["distill"]["temperature"] == 5 and student["seed"] == 1
     assert len([name for name in student["inputs"] if name.startswith("teacher")]) == 3

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from kdasr.data.frames import FrameOptions, FrameSource
-from kdasr.distill.ensemble import Ensemble, model_folders, score
+from kdasr.distill.ensemble import Ensemble, model_folders, tally
 from kdasr.distill.soft_targets import LiveTargets
 from kdasr.refusal import Refusal
 from kdasr.train.accuracy import evaluate
@@ -88,11 +88,13 @@ def test_frames_of_another_dimension_are_refused(data):
 
 def test_the_score_of_ensemble_and_members_in_one_pass(data, examples):
     ensemble = Ensemble.load(data / "teachers")
-    together, each = score(ensemble, examples)
-    assert [one.accuracy for one in each] == [evaluate(member, examples).accuracy for member in ensemble.members]
-    assert together == evaluate(ensemble.log_probabilities, examples)
+    together, each = tally(ensemble, examples)
+    assert [one.score().accuracy for one in each] == [
+        evaluate(member, examples).accuracy for member in ensemble.members
+    ]
+    assert together.score() == evaluate(ensemble.log_probabilities, examples)
     # cross-entropy is convex: the log of a mean is never below the mean of the logs
-    assert together.cross_entropy <= sum(one.cross_entropy for one in each) / 3
+    assert together.score().cross_entropy <= sum(one.score().cross_entropy for one in each) / 3
 
 
 def test_priors_of_an_ensemble(data, examples):
@@ -166,14 +168,14 @@ def test_scoring_labels_of_another_topology_is_refused(data, tmp_path):
 
     other = FrameSource(tmp_path / "feats", tmp_path / "ali", FrameOptions(3, 2)).open()
     with pytest.raises(Refusal, match="labelling of models and examples does not match .*expected other, found topo"):
-        score(Ensemble.load(data / "teachers"), other)
+        tally(Ensemble.load(data / "teachers"), other)
 
 
 def test_scoring_examples_of_another_window_is_refused(data):
     wider = FrameSource(data / "dev" / "feats", data / "dev" / "ali", FrameOptions(4, 2)).open()
     told = r"member-0: the input shape of models and examples does not match .expected \(7, 5\), found \(6, 5\).; set"
     with pytest.raises(Refusal, match=told):
-        score(Ensemble.load(data / "teachers"), wider)
+        tally(Ensemble.load(data / "teachers"), wider)
 
 
 def test_scoring_features_made_with_other_settings_is_refused(data):
@@ -183,6 +185,6 @@ def test_scoring_features_made_with_other_settings_is_refused(data):
     told = (
         "sample_scale of the extractor of models and examples does not match .expected 1.0, found 32768.0.; make the fe"
     )
-    for use in (lambda: score(ensemble, examples), lambda: LiveTargets(ensemble, 2.0, examples)):
+    for use in (lambda: tally(ensemble, examples), lambda: LiveTargets(ensemble, 2.0, examples)):
         with pytest.raises(Refusal, match=told):
             use()
