@@ -52,9 +52,9 @@ def command(
     overwrite: bool,
 ) -> None:
     """Write hypotheses for every weight and penalty into OUT; sections `decode` and `distill` (mean) of settings."""
-    from kdasr import io, jobs
+    from kdasr import io
     from kdasr.decode.hypotheses import Wanted
-    from kdasr.decode.system import DNN, GMM, DecodeJob, decode_system, expect_fitting
+    from kdasr.decode.system import DNN, GMM, DecodeJob, decode_systems, expect_fitting
     from kdasr.distill.ensemble import model_folders
 
     if (gmm is None) == (not models):
@@ -91,4 +91,4 @@ def command(
         )
         for place, chosen in places
     ]
-    jobs.run(decode_system, work, num_jobs)
+    decode_systems(work, num_jobs)

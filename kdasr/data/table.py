@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,13 @@ class FrameTable:
     def dim(self) -> int:
         """Numbers a frame; 1 for a column of labels."""
         return self.shards[0].shape[1] if self.shards and self.shards[0].ndim == 2 else 1
+
+    def only(self, utterances: Sequence[Utterance]) -> FrameTable:
+        """The same column with some of its utterances listed; rows keep their numbers."""
+        table = copy(self)
+        table.utterances = list(utterances)
+        table.__dict__.pop("by_id", None)
+        return table
 
     @cached_property
     def by_id(self) -> dict[str, Utterance]:

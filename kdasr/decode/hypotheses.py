@@ -14,9 +14,10 @@ from kdasr import io, log
 from kdasr.align.utterances import NO_PATH, NOT_FINITE
 from kdasr.data.table import FrameTable
 from kdasr.decode.lattice import LatticeReader, Lattices, LatticeWriter
-from kdasr.decode.nbest import NbestLists, text_of
+from kdasr.decode.nbest import NbestLists, text_of, write_lists
+from kdasr.decode.parts import Part, read_part
 from kdasr.decode.paths import Weights, Words, best_words
-from kdasr.decode.search import Decoded, DecodeOptions, Searcher
+from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.lang.lexicon import Lexicon
 from kdasr.refusal import Refusal
 
@@ -40,36 +41,30 @@ class Wanted:
         return {name: value for name, value in vars(self).items() if value}
 
 
-def decode_set(
-    out: str | Path,
+def decode_part(
+    out: Path,
+    number: int,
     searcher: Searcher,
     lexicon: Lexicon,
     features: FrameTable,
     log_likelihoods: Callable[[int], torch.Tensor],
-    wanted: Wanted | None = None,
-) -> dict[str, object]:
-    """Decodes all utterances of a set and writes `hypotheses.jsonl`, a line for each pair of weights.
-
-    An utterance without a path has the empty hypothesis: its words count as deleted.
+    wanted: Wanted,
+    seconds: Mapping[str, float] | None = None,
+) -> None:
+    """Decodes the utterances of one part of a set; writes its lattices, then the part.
 
     Args:
         out: output folder.
+        number: of the part.
         searcher: graph and beams.
         lexicon: names of the words.
-        features: whose utterances are decoded.
+        features: the part's utterances.
         log_likelihoods: number of the utterance -> (T, num_pdfs).
-        wanted: what else is written; None: nothing.
-
-    Returns:
-        Facts for `info.json`, seconds and real-time factor of the search among them.
-
-    Raises:
-        Refusal: there are no utterances, or more than `max_bad` are left without a path.
+        wanted: what is kept besides hypotheses.
+        seconds: what else took some, by name.
     """
-    if not features.utterances:
-        raise Refusal("no utterances to decode", where=features.folder, do="name the features of a set")
-    wanted, ids = wanted or Wanted(), [utterance.id for utterance in features.utterances]
-    writer = LatticeWriter(out, lexicon.words, searcher.sequences) if wanted.lattices else None
+    ids = [utterance.id for utterance in features.utterances]
+    writer = LatticeWriter(out, lexicon.words, searcher.sequences, number) if wanted.lattices else None
     lists = NbestLists(lexicon.words, searcher.sequences, searcher.options.own_weights, wanted.nbest)
 
     def keep(batch: Sequence[int], lattices: Lattices) -> None:
@@ -79,18 +74,44 @@ def decode_set(
         lists.add(own, lattices)
 
     decoded = searcher.decode([utterance.num_frames for utterance in features.utterances], log_likelihoods, keep)
-    _check_paths(decoded, ids, searcher.options.max_bad, features)
-    _write(out, lexicon.words, ids, decoded.words)
-    lists.write(out)
-    seconds = len(features) * features.info.get("frame_shift", 0.01)
-    rtf = decoded.search_seconds / seconds
+    Part(ids, decoded.words, lists.lines, {"search": decoded.search_seconds, **(seconds or {})}).write(out, number)
+
+
+def join_parts(
+    out: Path, num_parts: int, words: Sequence[str], features: FrameTable, max_bad: float, nbest: int = 0
+) -> dict[str, object]:
+    """Writes `hypotheses.jsonl`, a line for each pair of weights, and n-best lists, from the parts of a decoded set.
+
+    An utterance without a path has the empty hypothesis: its words count as deleted.
+
+    Args:
+        out: output folder.
+        num_parts: all of which are written.
+        words: of the lexicon, in the order of their numbers.
+        features: of the set.
+        max_bad: share of utterances that may be without a path.
+        nbest: as `Wanted`'s.
+
+    Returns:
+        Facts for `info.json`, seconds and real-time factor of the search among them.
+
+    Raises:
+        Refusal: there are no utterances, or more than `max_bad` are left without a path.
+    """
+    if not features.utterances:
+        raise Refusal("no utterances to decode", where=features.folder, do="name the features of a set")
+    parts = [read_part(out, number) for number in range(num_parts)]
+    ids = [id for part in parts for id in part.ids]
+    found = {pair: [row for part in parts for row in part.words[pair]] for pair in parts[0].words}
+    _check_paths(next(iter(found.values())), ids, max_bad, features)
+    _write(out, words, ids, found)
+    if nbest:
+        write_lists(out, [line for part in parts for line in part.nbest])
+    seconds = {f"{name}_seconds": sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
+    audio = len(features) * features.info.get("frame_shift", 0.01)
+    rtf = seconds["search_seconds"] / audio
     log.event(f"{out}: {len(ids)} utterances decoded, search at {rtf:.4f} x real time")
-    return {
-        "num_utterances": len(ids),
-        "audio_seconds": seconds,
-        "search_seconds": decoded.search_seconds,
-        "search_rtf": rtf,
-    }
+    return {"num_utterances": len(ids), "audio_seconds": audio, **seconds, "search_rtf": rtf}
 
 
 def rescore_set(out: str | Path, lattices: LatticeReader, options: DecodeOptions, nbest: int = 0) -> dict[str, object]:
@@ -114,7 +135,8 @@ def rescore_set(out: str | Path, lattices: LatticeReader, options: DecodeOptions
             words[pair] += rows
         lists.add(own, batch)
     _write(out, lattices.words, ids, words)
-    lists.write(out)
+    if nbest:
+        write_lists(out, lists.lines)
     log.event(f"{out}: lattices of {len(ids)} utterances read at {len(words)} pairs of weights")
     return {"num_utterances": len(ids), "audio_seconds": lattices.info["audio_seconds"]}
 
@@ -135,8 +157,7 @@ def _write(out: str | Path, words: Sequence[str], ids: Sequence[str], found: Map
     io.write_text(Path(out) / HYPOTHESES, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _check_paths(decoded: Decoded, ids: Sequence[str], max_bad: float, features: FrameTable) -> None:
-    rows = next(iter(decoded.words.values()))
+def _check_paths(rows: Sequence[Words], ids: Sequence[str], max_bad: float, features: FrameTable) -> None:
     lost = [
         f"{id} ({NO_PATH if features.finite(id) else NOT_FINITE})"
         for id, found in zip(ids, rows, strict=True)

@@ -82,24 +82,29 @@ ARRAYS = tuple(field.name for field in fields(Lattices))
 
 
 class LatticeWriter:
-    """Writes lattices batch by batch: a file `lattices/batch-NNNN.safetensors` each, and what their words mean.
+    """Writes lattices batch by batch: a file `lattices/batch-PPPP-NNNN.safetensors` each, and what their words mean.
 
     Args:
         folder: an output folder opened by `io.begin`; the caller finishes it.
         words: the lexicon's, in the order of their numbers.
         sequences: row -> word numbers.
+        part: number of the part of the set that they are of; what was there of it is removed.
     """
 
-    def __init__(self, folder: str | Path, words: Sequence[str], sequences: Sequence[Sequence[int]]) -> None:
-        self.folder, self.count = Path(folder) / FOLDER, 0
-        for stale in self.folder.glob("batch-*.safetensors"):
+    def __init__(
+        self, folder: str | Path, words: Sequence[str], sequences: Sequence[Sequence[int]], part: int = 0
+    ) -> None:
+        self.folder, self.part, self.count = Path(folder) / FOLDER, part, 0
+        for stale in self.folder.glob(f"batch-{part:04d}-*.safetensors"):
             stale.unlink()
         io.write_text(self.folder / WORDS, json.dumps({"words": words, "sequences": sequences}))
 
     def add(self, ids: Sequence[str], lattices: Lattices) -> None:
         """Writes a batch with its utterance ids."""
         tensors = {name: torch.from_numpy(getattr(lattices, name)) for name in ARRAYS}
-        io.save_tensors(self.folder / f"batch-{self.count:04d}.safetensors", tensors, {"utterances": ids})
+        io.save_tensors(
+            self.folder / f"batch-{self.part:04d}-{self.count:04d}.safetensors", tensors, {"utterances": ids}
+        )
         self.count += 1
 
 

@@ -147,7 +147,7 @@ class NbestLists:
 
     def __init__(self, words: Sequence[str], sequences: Sequence[Sequence[int]], weights: Weights, number: int) -> None:
         self.words, self.sequences, self.weights, self.number = words, sequences, weights, number
-        self._lines: list[str] = []
+        self.lines: list[str] = []
 
     def add(self, ids: Sequence[str], lattices: Lattices) -> None:
         """Makes the lists of a batch."""
@@ -157,12 +157,12 @@ class NbestLists:
                     {"text": text_of(self.words, one.words), "acoustic": one.acoustic, "graph": one.graph}
                     for one in found
                 ]
-                self._lines.append(json.dumps({"id": id, "nbest": texts}) + "\n")
+                self.lines.append(json.dumps({"id": id, "nbest": texts}) + "\n")
 
-    def write(self, out: str | Path) -> None:
-        """Writes `nbest.jsonl`, utterances sorted, if lists were made."""
-        if self.number:
-            io.write_text(Path(out) / NBEST, "".join(sorted(self._lines)))
+
+def write_lists(out: str | Path, lines: Sequence[str]) -> None:
+    """Writes `nbest.jsonl`, utterances sorted, from the lines of lists."""
+    io.write_text(Path(out) / NBEST, "".join(sorted(lines)))
 
 
 def text_of(words: Sequence[str], numbers: Sequence[int]) -> str:

@@ -28,19 +28,19 @@ def gmm_scorer(folder: Path, features: FrameTable, searcher: Searcher) -> tuple[
         searcher: of the first pass.
 
     Returns:
-        The scorer, and facts of the first pass, if there is one, for the folder's `info.json`.
+        The scorer, and the seconds of the first pass, `first_pass`, if there is one.
 
     Raises:
         Refusal: the folder holds no GMM, or the features are not made as those that it was trained on.
     """
     model = read_model(folder)
     expect_cepstra(model, features)
-    frames, facts = gmm_frames(features, frontend=model.frontend), dict[str, float]()
+    frames, seconds = gmm_frames(features, frontend=model.frontend), dict[str, float]()
     if model.first_pass is not None:
         speakers = [utterance.speaker for utterance in features.utterances]
-        transforms, facts["first_pass_seconds"] = speaker_transforms(model, searcher, frames, speakers)
+        transforms, seconds["first_pass"] = speaker_transforms(model, searcher, frames, speakers)
         frames = [fmllr.apply(transforms[speaker], each) for speaker, each in zip(speakers, frames, strict=True)]
-    return lambda number: model.gmm.log_likelihoods(frames[number]), facts
+    return lambda number: model.gmm.log_likelihoods(frames[number]), seconds
 
 
 def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options: DecodeOptions) -> Scorer:

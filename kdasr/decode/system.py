@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdasr import fsa, io
+from kdasr import fsa, io, jobs
 from kdasr.align.model import VERBS as GMMS
-from kdasr.data.table import FrameTable
-from kdasr.decode.hypotheses import Wanted, decode_set
+from kdasr.data.table import FrameTable, Utterance
+from kdasr.decode.hypotheses import Wanted, decode_part, join_parts
+from kdasr.decode.parts import divide, is_written, remove_parts
 from kdasr.decode.scorers import dnn_scorer, gmm_scorer
 from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.distill.ensemble import VERBS as DNNS
@@ -46,6 +47,18 @@ class DecodeJob:
     wanted: Wanted = field(default_factory=Wanted)
     overwrite: bool = False
 
+    @property
+    def made(self) -> io.Made:
+        """What makes the folder."""
+        inputs = {name: io.fingerprint(getattr(self, name), name) for name in ("features", "graph", "lang")}
+        inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(self.models)}
+        options = {"decode": self.decode, "kind": self.kind, "mean": self.mean, **self.wanted.record()}
+        return io.Made("decode", options, inputs)
+
+    def parts(self) -> list[list[Utterance]]:
+        """The set's utterances in parts; GMMs want all that a speaker said."""
+        return divide(FrameTable(self.features), by_speaker=self.kind == GMM)
+
 
 def expect_fitting(graph: Path, lang: Path, models: Sequence[Path], kind: str = DNN) -> None:
     """Refuses a language that the graph was not made with, and models of other states than the graph's."""
@@ -60,15 +73,51 @@ def expect_fitting(graph: Path, lang: Path, models: Sequence[Path], kind: str = 
 
 def decode_system(job: DecodeJob) -> None:
     """Writes the hypotheses of a set at every weight and penalty into the job's folder, unless they are there."""
-    inputs = {name: io.fingerprint(getattr(job, name), name) for name in ("features", "graph", "lang")}
-    inputs |= {f"model_{number}": io.fingerprint(folder) for number, folder in enumerate(job.models)}
-    options = {"decode": job.decode, "kind": job.kind, "mean": job.mean, **job.wanted.record()}
-    if not io.begin(job.folder, io.Made("decode", options, inputs), job.overwrite):
-        return
-    lexicon, table = read_language(job.lang).lexicon, FrameTable(job.features)
-    searcher = Searcher(fsa.read_graph(job.graph / fsa.GRAPH), len(lexicon.words), job.decode)
-    if job.kind == GMM:
-        scorer, facts = gmm_scorer(job.models[0], table, searcher)
-    else:
-        scorer, facts = dnn_scorer(job.models, table, job.mean, job.decode), {}
-    io.finish(job.folder, **decode_set(job.folder, searcher, lexicon, table, scorer, job.wanted), **facts)
+    decode_systems([job], 1)
+
+
+def decode_systems(work: Sequence[DecodeJob], num_jobs: int) -> None:
+    """Writes the hypotheses of each job into its folder, unless they are there.
+
+    Processes take the parts of all sets in turn, so one system is decoded by all of them. Parts that are done are kept
+    until their set is, and a start after a stop goes on with the others.
+
+    Args:
+        work: systems and sets.
+        num_jobs: processes at most.
+    """
+    begun = [job for job in work if io.begin(job.folder, job.made, job.overwrite)]
+    wanted = [
+        (job, number, utterances)
+        for job in begun
+        for number, utterances in enumerate(job.parts())
+        if not is_written(job.folder, number, utterances)
+    ]
+    jobs.run(_decode_parts, [wanted[first::num_jobs] for first in range(min(num_jobs, len(wanted)))], num_jobs)
+    for job in begun:
+        features, words = FrameTable(job.features), read_language(job.lang).lexicon.words
+        facts = join_parts(job.folder, len(job.parts()), words, features, job.decode.max_bad, job.wanted.nbest)
+        remove_parts(job.folder)
+        io.finish(job.folder, **facts)
+
+
+def _decode_parts(wanted: Sequence[tuple[DecodeJob, int, Sequence[Utterance]]]) -> None:
+    for job, number, utterances in wanted:
+        lexicon, features = read_language(job.lang).lexicon, FrameTable(job.features).only(utterances)
+        searcher, seconds = _searcher(job.graph, len(lexicon.words), job.decode), dict[str, float]()
+        if job.kind == GMM:
+            scorer, seconds = gmm_scorer(job.models[0], features, searcher)
+        else:
+            scorer = dnn_scorer(job.models, features, job.mean, job.decode)
+        decode_part(job.folder, number, searcher, lexicon, features, scorer, job.wanted, seconds)
+
+
+_searchers: dict[tuple[str, DecodeOptions], Searcher] = {}  # the last one: a large graph takes a while to be read
+
+
+def _searcher(graph: Path, num_words: int, options: DecodeOptions) -> Searcher:
+    key = io.fingerprint(graph, "graph"), options
+    if key not in _searchers:
+        _searchers.clear()  # first: two may not fit into memory
+        _searchers[key] = Searcher(fsa.read_graph(graph / fsa.GRAPH), num_words, options)
+    return _searchers[key]

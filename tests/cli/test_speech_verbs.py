@@ -18,9 +18,11 @@ pytest.importorskip("kaldialign")
 
 import lhotse
 import numpy as np
+from click import Abort
 
 from kdasr import io
 from kdasr.cli import cli, main
+from kdasr.decode import hypotheses, parts
 from kdasr.decode.hypotheses import read_hypotheses
 from tests import ngrams, toy
 
@@ -436,6 +438,48 @@ def test_lattices_and_lists_change_no_hypothesis(folder, kept):
     assert weights["lm_weight"] == 8 and len(lists) == 24
     own = read_hypotheses(kept)[10, 0]  # the search's acoustic scale is 0.1
     assert {line["id"]: line["nbest"][0]["text"] for line in lists} == own
+
+
+@pytest.fixture
+def by_speaker(monkeypatch) -> None:
+    """Each of the two speakers is a part."""
+    monkeypatch.setattr(parts, "PART_FRAMES", 500)
+
+
+def same(out: Path, kept: Path) -> None:
+    for name in ("hypotheses.jsonl", "nbest.jsonl"):
+        assert (out / name).read_bytes() == (kept / name).read_bytes()
+    assert info(out)["num_utterances"] == 24 and info(out)["search_seconds"] > 0 and not (out / "parts").exists()
+
+
+@pytest.mark.usefixtures("by_speaker")
+def test_processes_share_one_set(folder, kept, tmp_path):
+    call = command(folder, "decode", tmp_path / "out")
+    run(*call, "--lattices", "--nbest", 3, "--num-jobs", 2, settings=DECODE)
+    same(tmp_path / "out", kept)
+    assert len({path.name[:10] for path in (tmp_path / "out" / "lattices").glob("batch-*")}) == 2
+    run("rescore", tmp_path / "again", "--lattices", tmp_path / "out", settings=DECODE)
+    assert (tmp_path / "again" / "hypotheses.jsonl").read_bytes() == (kept / "hypotheses.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("by_speaker")
+def test_a_decoding_that_is_stopped_goes_on_with_the_next_part(folder, kept, tmp_path, monkeypatch):
+    out, decoded, call = tmp_path / "out", list[int](), hypotheses.decode_part
+
+    def stopped(out: Path, number: int, *rest: object) -> None:
+        decoded.append(number)
+        if decoded == [0, 1]:
+            raise KeyboardInterrupt
+        call(out, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("kdasr.decode.system.decode_part", stopped)
+    again = (*command(folder, "decode", out), "--nbest", 3)
+    with pytest.raises((KeyboardInterrupt, Abort)):
+        run(*again, settings=DECODE)
+    assert not (out / "info.json").exists()
+    run(*again, settings=DECODE)
+    assert decoded == [0, 1, 1]
+    same(out, kept)
 
 
 def test_lattices_read_at_the_weights_of_decoding_give_its_hypotheses(folder, kept, tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from kdasr import io
 from kdasr.data.table import FrameTable
-from kdasr.decode.hypotheses import decode_set, read_hypotheses
+from kdasr.decode.hypotheses import Wanted, decode_part, join_parts, read_hypotheses
 from kdasr.decode.search import Decoded, DecodeOptions, Searcher
 from kdasr.refusal import Refusal
 from tests import toy
@@ -42,9 +42,9 @@ def decode(tmp_path, table, words, **options):
     out = tmp_path / "decode"
     io.begin(out, io.Made("decode", {}))
     searcher = cast(Searcher, Found(words, **options))
-    facts = decode_set(
-        out, searcher, LEXICON, table, lambda number: torch.zeros(table.utterances[number].num_frames, 3)
-    )
+    lengths = [utterance.num_frames for utterance in table.utterances]
+    decode_part(out, 0, searcher, LEXICON, table, lambda number: torch.zeros(lengths[number], 3), Wanted())
+    facts = join_parts(out, 1, LEXICON.words, table, searcher.options.max_bad)
     return out, io.finish(out, **facts)
 
 
@@ -80,9 +80,8 @@ def test_too_many_without_a_path_are_refused(tmp_path, table):
 
 
 def test_a_set_without_utterances_is_refused(tmp_path, table):
-    table.utterances.clear()
     with pytest.raises(Refusal, match="feats: no utterances to decode"):
-        decode(tmp_path, table, {})
+        join_parts(tmp_path, 0, LEXICON.words, table.only([]), 0.5)
 
 
 @pytest.mark.parametrize("damage", ['{"lm_weight": 7', json.dumps({"text": {}}), "[]"])

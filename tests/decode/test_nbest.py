@@ -14,7 +14,7 @@ pytest.importorskip("kaldifst")
 pytest.importorskip("kaldilm")
 
 from kdasr.decode.lattice import Lattices
-from kdasr.decode.nbest import Hypothesis, NbestLists, nbest
+from kdasr.decode.nbest import Hypothesis, NbestLists, nbest, write_lists
 from kdasr.decode.paths import Weights, best_words
 from kdasr.decode.search import DecodeOptions, Searcher
 from kdasr.fsa import Graph
@@ -99,7 +99,7 @@ def test_lists_on_disk_tell_both_scores(searcher, tmp_path):
     lattices = Lattices.of(searcher.lattices(frames_of(2)))
     lists = NbestLists(LEXICON.words, searcher.sequences, (10.0, 0.0), 2)
     lists.add(["c", "b", "a"], lattices)
-    lists.write(tmp_path)
+    write_lists(tmp_path, lists.lines)
     read = {line["id"]: line["nbest"] for line in map(json.loads, (tmp_path / "nbest.jsonl").read_text().splitlines())}
     assert list(read) == ["a", "b", "c"]
     for id, found in zip("cba", nbest(lattices, searcher.sequences, (10.0, 0.0), 2), strict=True):
@@ -109,8 +109,7 @@ def test_lists_on_disk_tell_both_scores(searcher, tmp_path):
         ]
 
 
-def test_no_lists_are_written_unless_asked_for(searcher, tmp_path):
+def test_no_lists_are_made_unless_asked_for(searcher):
     lists = NbestLists(LEXICON.words, searcher.sequences, (10.0, 0.0), 0)
     lists.add(["c", "b", "a"], Lattices.of(searcher.lattices(frames_of(2))))
-    lists.write(tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert not lists.lines
