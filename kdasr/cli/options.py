@@ -37,6 +37,9 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "student": "kdasr.train.loop:TrainOptions",  # the student's own dropout, epochs, ...
     "distill": "kdasr.distill.loss:DistillOptions",
     "study": "kdasr.distill.cells:StudyOptions",
+    "subsets": "kdasr.specialists.confusion:SubsetOptions",
+    "specialist": "kdasr.specialists.dustbin:SpecialistOptions",
+    "joint": "kdasr.specialists.infer:InferOptions",
     "store": "kdasr.distill.store:StoreOptions",
     "bias": "kdasr.distill.bias:BiasOptions",
     "decode": "kdasr.decode.search:DecodeOptions",

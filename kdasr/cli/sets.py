@@ -102,6 +102,11 @@ def targets(function: F) -> F:
     return click.option("--soft-targets", metavar="DIR", help="Stored soft targets.")(function)
 
 
+def generalist(function: F) -> F:
+    """Adds `--model`, the generalist of specialists."""
+    return click.option("--model", required=True, metavar="DIR", help="The generalist, one model.")(function)
+
+
 def train_job(out: Path, settings: Settings, train: SetNames, dev: SetNames, overwrite: bool) -> TrainJob:
     """One model on hard labels."""
     from kdasr.train.job import TrainJob

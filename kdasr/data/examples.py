@@ -67,6 +67,14 @@ class Examples(ABC):
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return order[: max(1, round(fraction * len(self)))].sort().values
 
+    def sampler(self, pool: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> Sampler:
+        """Batches of the examples in `pool`, in training's order."""
+        return Sampler(pool, batch_size, seed, rank, world)
+
+    def class_names(self) -> list[str]:
+        """A name for each class, its number where it has none."""
+        return [str(number) for number in range(self.num_classes)]
+
     def label_counts(self, pool: Tensor | None = None) -> Tensor:
         """How often each class is the label, (S,) int64, of the examples in `pool` or of all."""
         labels = self.labels() if pool is None else self.labels()[pool]
@@ -169,9 +177,12 @@ class Sampler:
 
     def _permutation(self) -> Tensor:
         if self._order[0] != self.epoch:
-            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
-            self._order = self.epoch, self.pool[torch.randperm(len(self.pool), generator=generator)]
+            self._order = self.epoch, self._draw(torch.Generator().manual_seed((self.seed << 20) + self.epoch))
         return self._order[1]
+
+    def _draw(self, generator: torch.Generator) -> Tensor:
+        """The examples of an epoch, in order."""
+        return self.pool[torch.randperm(len(self.pool), generator=generator)]
 
     def state_dict(self) -> dict[str, int]:
         """All that a resumed run needs."""

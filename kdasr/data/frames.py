@@ -159,6 +159,10 @@ class FrameExamples(Examples):
         stored = [self.features.by_id[part.id] for part in self.parts]
         return torch.tensor([[part.begin for part in stored], [part.begin + part.num_frames - 1 for part in stored]])
 
+    def class_names(self) -> list[str]:
+        """The pdfs' names, as their tree has them."""
+        return list(self.alignment.info.get("pdf_names") or super().class_names())
+
     def labels(self) -> Tensor:
         """The pdf of every frame, (N,) int32."""
         return self._pdfs

@@ -23,7 +23,7 @@ from kdasr.train.accuracy import BATCH, Tally, in_order
 
 MEANS = ("arithmetic", "geometric")
 SHARED = ("labelling", "num_pdfs", "dim", "left", "right", "extractor")  # facts in which all members agree
-VERBS = ("train", "distill", "bias")  # those that make models
+VERBS = ("train", "distill", "bias", "joint")  # those that make models
 
 
 def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import VERB, Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
-from kdasr.train.job import fit, inputs, threads_each
+from kdasr.train.job import fit, fresh, inputs, threads_each
 from kdasr.train.loop import TrainOptions
 from kdasr.train.together import ranks
 
@@ -85,7 +85,7 @@ def train_student(job: StudentJob) -> dict[str, Any]:
     """Trains one student into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         facts = {"temperature": job.distill.temperature}
-        fit(job.folder, job.source, job.dev, job.student, job.dnn, job.objective, job.threads, **facts)
+        fit(job.folder, job.source, job.dev, job.student, fresh(job.dnn), job.objective, job.threads, **facts)
     return io.read_info(job.folder)
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Model")
 
-ARCHITECTURES = {"dnn": "kdasr.models.dnn:Dnn"}  # name: where its class is; options are `OPTIONS` of the class
+ARCHITECTURES = {  # name: where its class is, by name alone, for some lie on a higher floor; options are its `OPTIONS`
+    "dnn": "kdasr.models.dnn:Dnn",
+    "joint": "kdasr.specialists.joint:Joint",
+}
 
 
 class Model(nn.Module):
@@ -53,6 +56,14 @@ class Model(nn.Module):
 
     def output_bias(self) -> Tensor:
         """What is added to each class's logit last, (S,), the weights' own tensor."""
+        raise NotImplementedError
+
+    def output_weight(self) -> Tensor:
+        """What each class's logit weighs the last hidden layer by, (S, H), the weights' own tensor."""
+        raise NotImplementedError
+
+    def replace_output(self, weight: Tensor, bias: Tensor) -> None:
+        """Takes another last layer, of weights (C, H) and biases (C,): from now on the model has C classes."""
         raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:

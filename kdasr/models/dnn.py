@@ -74,6 +74,18 @@ class Dnn(Model):
         bias: Tensor = self.linear[-1].bias
         return bias
 
+    def output_weight(self) -> Tensor:
+        """The last layer's weights, (S, H)."""
+        weight: Tensor = self.linear[-1].weight
+        return weight
+
+    def replace_output(self, weight: Tensor, bias: Tensor) -> None:
+        """Takes another last layer, of weights (C, H) and biases (C,)."""
+        layer = nn.Linear(weight.shape[1], len(bias))
+        layer.weight.data.copy_(weight)
+        layer.bias.data.copy_(bias)
+        self.linear[-1], self.num_classes = layer, len(bias)
+
     def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Logits (B, S), in the dtype of the weights, of inputs (B, *input_shape) float32."""
         h = torch.addcmul(-self.mean * self.scale, x.flatten(1), self.scale)

@@ -54,8 +54,19 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
-        fit(job.folder, job.source, job.dev, job.train, job.dnn, lambda examples: hard_labels, job.threads)
+        fit(job.folder, job.source, job.dev, job.train, fresh(job.dnn), lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
+
+
+def fresh(dnn: DnnOptions) -> Callable[[Examples], Model]:
+    """Makes a net with random weights, which takes the examples' mean and deviation."""
+
+    def build(examples: Examples) -> Model:
+        model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
+        model.set_normalisation(*examples.statistics())
+        return model
+
+    return build
 
 
 def fit(
@@ -63,7 +74,7 @@ def fit(
     source: Source,
     dev: Source | None,
     options: TrainOptions,
-    dnn: DnnOptions,
+    build: Callable[[Examples], Model],
     objective: Callable[[Examples], Objective],
     threads: int,
     **facts: Any,
@@ -75,7 +86,7 @@ def fit(
         source: training set.
         dev: development set or None.
         options: how to train; its seed is the model's.
-        dnn: architecture.
+        build: makes the model, with its initial weights, for the opened training set.
         objective: makes the loss from the opened training set.
         threads: torch threads; 0 for all cores.
         facts: what else `info.json` shall say.
@@ -84,8 +95,7 @@ def fit(
     with torch_threads(options.threads or threads or max(1, jobs.cores() // together.local_size)):
         examples, held_out = source.open(), dev.open() if dev else None
         checkpoint.seed_everything(options.seed)
-        model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
-        model.set_normalisation(*examples.statistics())
+        model = build(examples)
         if not together.first:
             torch.manual_seed(together.seed(options.seed))  # on CUDA it decides on dropout
         trainer = Trainer(folder, model, examples, held_out, objective(examples), options)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr import io, log
-from kdasr.data.examples import Examples, Sampler
+from kdasr.data.examples import Examples
 from kdasr.models import Model
 from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
@@ -126,7 +126,9 @@ class Trainer:
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
         self.jitter = Jitter(options.jitter, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
-        self.sampler = Sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
+        self.sampler = examples.sampler(
+            self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size
+        )
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch
         self.schedule = optim.schedule(

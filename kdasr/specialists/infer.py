@@ -1,0 +1,277 @@
+"""Inference with specialists (section 5.4): the q that minimises KL(p^g, q) + sum over m in A_k of KL(p^m, q).
+
+What q depends on is, of each example, a_c, which the generalist and the active specialists give to class c by itself,
+all of them added up, and d_m, what specialist m gives to its dustbin. With Q_m = sum of q over the classes outside of
+S^m, equation 5 is, up to what does not depend on q,
+
+    f(q) = - sum_c a_c log q_c - sum_m d_m log Q_m,        sum_c a_c + sum_m d_m = n = 1 + active specialists,
+
+which is convex in q. For q = softmax(z) its gradient is
+
+    df/dz_c = n q_c - a_c - sum over m with c outside of S^m of d_m q_c / Q_m,
+
+and the paper descends along it. At the minimum it is 0: q_c = a_c / u_c with u_c = n - sum of w_m over the same m and
+w_m = d_m / Q_m. So the w, one number an active specialist, are all that is to be found, and they are where the dual
+
+    g(w) = sum_c a_c log u_c + sum_m d_m log w_m,          dg/dw_m = d_m / w_m - Q_m with q = a / u,
+
+is largest. g is strictly concave, and sums over classes that lie outside of the same subsets go together, so Newton's
+method with a line search is certain to get there, in a few steps on small matrices: the same minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdasr.refusal import unknown_name
+
+NEWTON, DESCENT = "newton", "descent"
+METHODS = (NEWTON, DESCENT)
+CHUNK = 256  # examples whose matrices lie in the cache together
+WARM = 2  # steps of expectation and maximisation before Newton's
+HALVINGS = 40  # of a step at most
+TINY = 1e-37  # least mass: what float32 lets vanish has a logarithm nevertheless
+
+
+@dataclass(frozen=True)
+class InferOptions:
+    """How the joint prediction is found.
+
+    Attributes:
+        top: n, the generalist's most probable classes, whose specialists are active; the paper's: 1.
+        method: `newton`, of the dual; or `descent`, along the gradient of the logits, as the paper has it.
+        steps: at most, of an example. Newton's wants fewer than 10; descent thousands.
+        tolerance: newton stops after the step before which f was estimated to be within this of its minimum, nats, and
+            which makes the distance far smaller; descent where no component of the gradient is larger.
+    """
+
+    top: int = 1
+    method: str = NEWTON
+    steps: int = 50
+    tolerance: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown_name("method", self.method, METHODS, "joint.method")
+        if self.top < 1 or self.steps < 1 or self.tolerance <= 0:
+            raise ValueError("top and steps are at least 1, tolerance above 0")
+
+
+class Cover:
+    """Which classes each specialist knows.
+
+    Attributes:
+        inside: (M, S) bool.
+        group: of each class, (S,) int64; classes of a group lie outside of the same subsets.
+        outside: whether a group lies outside of each subset, (M, G) float64.
+    """
+
+    def __init__(self, subsets: Sequence[Sequence[int]], num_classes: int) -> None:
+        self.inside = torch.zeros(len(subsets), num_classes, dtype=torch.bool)
+        for number, subset in enumerate(subsets):
+            self.inside[number, list(subset)] = True
+        groups, self.group = torch.unique(~self.inside, dim=1, return_inverse=True)
+        self.outside = groups.double()
+
+    def to(self, device: torch.device | str) -> Cover:
+        """The same on a device."""
+        self.inside, self.group, self.outside = (
+            part.to(device) for part in (self.inside, self.group, self.outside)
+        )
+        return self
+
+    def active(self, log_p: Tensor, top: int) -> Tensor:
+        """A_k: which specialists know one of the `top` most probable classes of log_p (B, S); (B, M) bool."""
+        best = log_p.topk(min(top, log_p.shape[1]), dim=1).indices
+        found: Tensor = self.inside.t()[best].any(1)
+        return found
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What equation 5 knows of B examples.
+
+    Attributes:
+        single: a, (B, S) float32, what each class gets by itself, of all distributions.
+        dustbin: d, (B, M) float32; 0 where a specialist is not active.
+        count: n, (B,) float32, of distributions.
+    """
+
+    single: Tensor
+    dustbin: Tensor
+    count: Tensor
+
+    def rows(self, rows: Tensor) -> Evidence:
+        """That of some examples."""
+        return Evidence(self.single[rows], self.dustbin[rows], self.count[rows])
+
+
+class Collected:
+    """Gathers what the generalist and its specialists say of B examples.
+
+    Args:
+        p: the generalist's p^g, (B, S) float32.
+        num_specialists: M.
+    """
+
+    def __init__(self, p: Tensor, num_specialists: int) -> None:
+        self.single, self.count = p.clone(), p.new_ones(len(p))
+        self.dustbin = p.new_zeros(len(p), num_specialists)
+
+    def add(self, number: int, classes: Tensor, rows: Tensor, p: Tensor) -> None:
+        """Adds an active specialist.
+
+        Args:
+            number: m.
+            classes: S^m, (C,) int64; or all classes.
+            rows: the examples that it is active for, (R,) int64, none twice.
+            p: p^m of these, (R, C + 1) float32, the dustbin last; (R, C) without one.
+        """
+        size = self.single.shape[1]
+        self.single.view(-1).index_add_(0, (rows[:, None] * size + classes).flatten(), p[:, : len(classes)].flatten())
+        self.count[rows] += 1
+        if p.shape[1] > len(classes):
+            self.dustbin[rows, number] = p[:, -1]
+
+    def evidence(self) -> Evidence:
+        """All of it."""
+        return Evidence(self.single, self.dustbin, self.count)
+
+
+def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
+    """log q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated."""
+    if options.method == DESCENT:
+        return descend(evidence, cover, options)
+    single, numbers = evidence.single, (evidence.dustbin > 0).sum(1)
+    scale = evidence.count[:, None].expand_as(single).contiguous()
+    order = numbers.argsort()
+    for rows in order[int((numbers == 0).sum()) :].split(CHUNK):
+        scale[rows] = _scale(evidence.rows(rows), int(numbers[rows].max()), cover, options)
+    q = single / scale
+    return (q / q.sum(1, keepdim=True)).clamp_min_(TINY).log_()
+
+
+def _scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Tensor:
+    """u of some examples, (R, S) float32, none of which has more than `most` dustbins."""
+    dustbin, which = some.dustbin.double().topk(most, dim=1)
+    outside = cover.outside[which] * (dustbin > 0)[..., None]  # (R, K, G)
+    a = outside.new_zeros(len(dustbin), outside.shape[2])
+    a.scatter_add_(1, cover.group.expand(len(a), -1), some.single.clamp_min(TINY).double())
+    return newton(a, dustbin, outside, options).float().index_select(1, cover.group)
+
+
+def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tensor:
+    """u at the minimum.
+
+    Args:
+        a: what the classes of each group get by themselves, (R, G) float64.
+        d: dustbins, (R, K) float64; 0 is none.
+        outside: which groups each of them is of, (R, K, G) float64; 0 for none.
+        options: steps and tolerance.
+
+    Returns:
+        (R, G) float64, above 0.
+    """
+    n, none = (a.sum(1) + d.sum(1))[:, None], d == 0
+    w = _start(a, d, outside, n).masked_fill(none, 1.0)
+    u = n - _over(w, outside)
+    for _ in range(options.steps):
+        q = a / u
+        slope = (d / w - _within(q, outside)).masked_fill(none, 0.0)
+        curvature = outside @ (outside * (q / u)[:, None]).transpose(1, 2)
+        curvature += torch.diag_embed(torch.where(none, torch.ones_like(d), d / w.square()))
+        step = torch.linalg.solve(curvature, slope[..., None])[..., 0]
+        gain = (slope * step).sum(1, keepdim=True)  # half of it is how far g is below its maximum
+        w, u = _climb(a, d, (w, u), (step, -_over(step, outside)), gain)
+        if float(gain.max()) <= 2 * options.tolerance:
+            break
+    return u
+
+
+def _over(w: Tensor, outside: Tensor) -> Tensor:
+    """Of each group the sum of w (R, K) over the dustbins that it is of, (R, G)."""
+    return (w[:, None] @ outside)[:, 0]
+
+
+def _within(q: Tensor, outside: Tensor) -> Tensor:
+    """Of each dustbin the sum of q (R, G) over its groups, (R, K)."""
+    return (outside @ q[..., None])[..., 0]
+
+
+def _start(a: Tensor, d: Tensor, outside: Tensor, n: Tensor) -> Tensor:
+    """w inside of the domain: exact for one specialist, near for several."""
+    q = a / a.sum(1, keepdim=True)
+    for _ in range(WARM):  # each dustbin shared out as q is: f never rises
+        q = (a + q * _over(_share(d, _within(q, outside)), outside)) / n
+    w = _share(d, _within(q, outside))
+    return w * (0.95 * n / _over(w, outside).amax(1, keepdim=True).clamp_min(1e-300)).clamp_max(1.0)
+
+
+def _share(d: Tensor, mass: Tensor) -> Tensor:
+    return d / mass.clamp_min(1e-300)
+
+
+Point = tuple[Tensor, Tensor]  # w (R, K), u (R, G)
+
+
+def _climb(a: Tensor, d: Tensor, at: Point, step: Point, gain: Tensor) -> Point:
+    """The next point along a step: as far as it goes, but within the domain, halved until g rises as it should."""
+    ratios = [torch.where(move < 0, place / -move, torch.inf) for place, move in zip(at, step, strict=True)]
+    reach = torch.cat(ratios, 1).amin(1, keepdim=True).mul(0.95).clamp_max(1.0)
+    before = _dual(a, d, at)
+    for _ in range(HALVINGS):
+        w, u = (place + reach * move for place, move in zip(at, step, strict=True))
+        short = _dual(a, d, (w, u)) < before + 1e-4 * reach * gain - 1e-13
+        if not short.any():
+            break
+        reach = torch.where(short, reach / 2, reach)
+    return w, u
+
+
+def _dual(a: Tensor, d: Tensor, at: Point) -> Tensor:
+    """g, (R, 1)."""
+    w, u = at
+    return (a * u.log()).sum(1, keepdim=True) + (d * w.log()).sum(1, keepdim=True)
+
+
+def objective(z: Tensor, evidence: Evidence, cover: Cover) -> Tensor:
+    """f of q = softmax(z), (B,): equation 5 less what does not depend on q.
+
+    Args:
+        z: logits, (B, S), in the evidence's precision.
+        evidence: of the B examples.
+        cover: of the specialists.
+    """
+    log_q = z.log_softmax(1)
+    out = ~cover.inside
+    masses = torch.stack([log_q[:, some].logsumexp(1) if some.any() else log_q[:, 0] for some in out], 1)
+    return -(evidence.single * log_q).sum(1) - (evidence.dustbin * masses).sum(1)
+
+
+def gradient(z: Tensor, evidence: Evidence, cover: Cover) -> Tensor:
+    """df/dz, (B, S), in closed form: n q - a - sum_m d_m q / Q_m over the m that a class is outside of."""
+    q = z.softmax(1)
+    out = (~cover.inside).to(z.dtype)
+    w = evidence.dustbin / (q @ out.t()).clamp_min(TINY)
+    return evidence.count[:, None] * q - evidence.single - q * (w @ out)
+
+
+def descend(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
+    """log q by gradient descent on the logits from the arithmetic mean of what is given to single classes.
+
+    A step of 2 / n along the gradient is as long as its Lipschitz constant, n / 2 at most, allows f to fall at each.
+    """
+    z = evidence.single.clamp_min(TINY).log().log_softmax(1)
+    moving = (evidence.dustbin > 0).any(1).nonzero().flatten()
+    some, current = evidence.rows(moving), z[moving]
+    for _ in range(options.steps if len(moving) else 0):
+        slope = gradient(current, some, cover)
+        if float(slope.abs().max()) <= options.tolerance:
+            break
+        current = current - 2 / some.count[:, None] * slope
+    z[moving] = current
+    return z.log_softmax(1)

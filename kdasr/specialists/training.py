@@ -1,0 +1,117 @@
+"""Specialists, a folder each: trained independently, from the generalist's weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdasr import io, jobs, models
+from kdasr.data.examples import Examples, Source
+from kdasr.distill.ensemble import VERBS, Ensemble, model_folders
+from kdasr.distill.loss import DistillOptions
+from kdasr.models import Model
+from kdasr.refusal import Refusal
+from kdasr.specialists.dustbin import DUSTBIN, FULL, Balanced, Retained, SpecialistOptions, SpecialistSource, cut
+from kdasr.train import precision
+from kdasr.train.job import fit, inputs, threads_each
+from kdasr.train.loop import Objective
+from kdasr.train.together import ranks
+
+VERB = "specialists"
+
+
+def one_model(folder: str | Path) -> Path:
+    """The folder of the one model that `folder` holds.
+
+    Raises:
+        Refusal: it holds several.
+    """
+    found = model_folders(folder)
+    if len(found) > 1:
+        do = f"name one of them, such as {found[0]}"
+        raise Refusal("a generalist is one model", where=folder, expected=1, found=len(found), do=do)
+    return found[0]
+
+
+def specialist_folders(folder: Path) -> list[Path]:
+    """The `specialist-<m>` folders in a folder, by m."""
+    return sorted(folder.glob("specialist-*"), key=lambda path: (len(path.name), path.name))
+
+
+@dataclass(frozen=True)
+class SpecialistJob:
+    """One specialist to train; travels to a worker process."""
+
+    folder: Path
+    source: Source
+    dev: Source | None
+    generalist: Path
+    subset: tuple[int, ...]
+    specialist: SpecialistOptions
+    distill: DistillOptions  # of the kind `full`
+    threads: int = 0
+    overwrite: bool = False
+
+    @property
+    def made(self) -> io.Made:
+        """What makes the folder."""
+        options = {"specialist": self.specialist, "subset": self.subset, self.source.section: self.source.options}
+        options |= {"distill": self.distill} if self.specialist.kind == FULL else {}
+        generalist = {"generalist": io.fingerprint(self.generalist, *VERBS)}
+        return io.Made(VERB, options, {**inputs(self.source, self.dev), **generalist})
+
+
+def train_specialist(job: SpecialistJob) -> dict[str, Any]:
+    """Trains one specialist into its folder, or goes on with it; returns its info.
+
+    Raises:
+        Refusal: the generalist and the examples do not belong together, or none of these are of the subset.
+    """
+    if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
+        options, kind = job.specialist, job.specialist.kind
+        generalist = models.load(job.generalist / "model.safetensors")
+        prior = io.load_tensors(job.generalist / "priors.safetensors")[0]["mean_posterior"]
+        source = SpecialistSource(job.source, job.subset, kind)
+        dev = SpecialistSource(job.dev, job.subset, kind) if job.dev else None
+        Ensemble.load(job.generalist).expect(examples := source.open())
+        share = examples.share(examples.pool(options.fraction, options.seed))
+
+        def build(examples: Examples) -> Model:
+            return cut(generalist, job.subset, prior) if kind == DUSTBIN else copy.deepcopy(generalist)
+
+        def objective(examples: Examples) -> Objective:
+            others = torch.ones(examples.num_classes, dtype=torch.bool)
+            others[torch.arange(len(job.subset)) if kind == DUSTBIN else list(job.subset)] = False
+            if kind == DUSTBIN:
+                return Balanced(others, share)
+            device = precision.compute_device(options.device)
+            teacher = models.cast(generalist.to(device), precision.compute_dtype(options.precision, device))
+            return Retained(teacher.eval(), others, share, job.distill)
+
+        facts = {"subset": job.subset, "kind": kind, "pi": share, "generalist": job.made.inputs["generalist"]}
+        fit(job.folder, source, dev, options, build, objective, job.threads, **facts)
+    return io.read_info(job.folder)
+
+
+def train_specialists(job: SpecialistJob, subsets: dict[int, Sequence[int]], num_jobs: int) -> list[dict[str, Any]]:
+    """Trains specialists side by side, each in `specialist-<m>` below the job's folder; those that are done stay.
+
+    Args:
+        job: the settings of all.
+        subsets: m -> S^m, of those to train.
+        num_jobs: processes at most.
+
+    Returns:
+        Their infos, in the order of the subsets.
+    """
+    share = job.threads or threads_each(num_jobs, len(subsets))
+    work = [
+        replace(job, folder=job.folder / f"specialist-{number}", subset=tuple(subset), threads=share)
+        for number, subset in subsets.items()
+    ]
+    return jobs.run(train_specialist, work, num_jobs if ranks().size == 1 else 1, share)
