@@ -52,13 +52,14 @@ class Joint(Model):
     def __init__(self, options: JointNets, input_shape: tuple[int, ...], num_classes: int) -> None:
         super().__init__(options, input_shape, num_classes)
         net = models.find(options.architecture)
-        with_dustbin = options.kind == DUSTBIN
-        sizes = [num_classes, *(len(some) + 1 if with_dustbin else num_classes for some in options.subsets)]
+        self.options: JointNets = options
+        self.with_dustbin = options.kind == DUSTBIN
+        sizes = [num_classes, *(len(some) + 1 if self.with_dustbin else num_classes for some in options.subsets)]
         nets = [net(net.OPTIONS(**options.net), self.input_shape, size) for size in sizes]
         self.generalist, self.specialists = nets[0], nn.ModuleList(nets[1:])
         self.cover = Cover(options.subsets, num_classes)
         every = torch.arange(num_classes)
-        self.classes = [torch.tensor(some) if with_dustbin else every for some in options.subsets]
+        self.classes = [torch.tensor(some) if self.with_dustbin else every for some in options.subsets]
 
     def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """log q, (B, S) float32, of inputs (B, *input_shape) float32."""

@@ -19,6 +19,7 @@ CORE_LIBRARIES = {
     "tqdm",
     "tensorboard",
     "matplotlib",
+    "sklearn",
 }
 
 
@@ -62,6 +63,9 @@ def test_no_module_imports_a_floor_above_or_beside_it(modules):
     found = {str(path): names for path, tree in modules.items() if (names := trespasses(path, tree))}
     assert not found
     assert trespasses(Path("data/frames.py"), ast.parse("def f():\n    from kdasr.train import loop"))
+    assert trespasses(Path("distill/loss.py"), ast.parse("from kdasr.specialists import infer"))
+    assert trespasses(Path("specialists/infer.py"), ast.parse("from kdasr.report import panels"))
+    assert not trespasses(Path("specialists/joint.py"), ast.parse("from kdasr.distill.ensemble import Ensemble"))
     assert trespasses(Path("align/gmm.py"), ast.parse("from kdasr import decode"))
 
 

@@ -1,0 +1,147 @@
+"""What specialists add to their generalist (section 5.5): over all classes, within their own, and by coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdasr import io
+from kdasr.data.examples import Examples, Source
+from kdasr.distill.ensemble import Ensemble
+from kdasr.refusal import Refusal
+from kdasr.specialists.joint import Joint
+from kdasr.train.accuracy import in_order
+
+VERB = "gain"
+PARTS = ("all", "conditional", "by_coverage", "by_specialist")
+
+
+def relative(before: int, after: int) -> float | None:
+    """Change of a count of right examples, relative; None where none was right before."""
+    return after / before - 1 if before else None
+
+
+class Gain:
+    """Counts up right examples of the generalist, of each specialist, and of their joint prediction.
+
+    Attributes:
+        covered: examples, right ones of the generalist, of the joint prediction, by the number of specialists that
+            know the right class, (M + 1, 3) int64.
+        conditional: examples whose class specialist m knows, right ones of the generalist and of the specialist when
+            both choose among these classes alone, (M, 3) int64.
+
+    Args:
+        subsets: S^m of each specialist.
+        num_classes: S.
+    """
+
+    def __init__(self, subsets: Sequence[Sequence[int]], num_classes: int) -> None:
+        self.subsets = [torch.tensor(some) for some in subsets]
+        self.covering = torch.cat(self.subsets).bincount(minlength=num_classes)  # subsets that each class is in
+        self.covered = torch.zeros(len(subsets) + 1, 3, dtype=torch.int64)
+        self.conditional = torch.zeros(len(subsets), 3, dtype=torch.int64)
+
+    def add(self, generalist: Tensor, joint: Tensor, labels: Tensor) -> None:
+        """Adds a batch: logits (B, S) of both, and the right classes (B,)."""
+        by = self.covering[labels]
+        right = [torch.ones_like(by), *((z.argmax(1) == labels).long() for z in (generalist, joint))]
+        self.covered.index_add_(0, by, torch.stack(right, 1))
+
+    def add_within(self, number: int, generalist: Tensor, specialist: Tensor, labels: Tensor) -> None:
+        """Adds examples whose class specialist m knows.
+
+        Args:
+            number: m.
+            generalist: logits, (R, S).
+            specialist: logits of the classes of S^m, (R, C).
+            labels: right classes, (R,).
+        """
+        subset = self.subsets[number]
+        guesses = generalist[:, subset].argmax(1), specialist.argmax(1)
+        rights = [int((subset[guess] == labels).sum()) for guess in guesses]
+        self.conditional[number] += torch.tensor([len(labels), *rights])
+
+    def as_json(self) -> dict[str, Any]:
+        """Accuracies, their relative changes, and the tables, as JSON types."""
+        examples, before, after = self.covered.sum(0).tolist()
+        within = self.conditional.sum(0).tolist()
+        tables = {
+            "by_coverage": [
+                {"specialists": number, **_row(row, "joint")} for number, row in enumerate(self.covered.tolist())
+            ],
+            "by_specialist": [
+                {"specialist": number, "classes": len(subset), **_row(row, "specialist")}
+                for number, (subset, row) in enumerate(zip(self.subsets, self.conditional.tolist(), strict=True))
+            ],
+        }
+        whole = {"all": _row([examples, before, after], "joint"), "conditional": _row(within, "specialist")}
+        return {**whole, **tables}
+
+
+def _row(counts: Sequence[int], who: str) -> dict[str, Any]:
+    examples, before, after = counts
+    return {"examples": examples, "generalist": before, who: after, "relative": relative(before, after)}
+
+
+@torch.no_grad()
+def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu") -> Gain:
+    """What a joint model adds to its generalist on a set.
+
+    Args:
+        joint: on the device.
+        examples: of the same labelling.
+        device: where it computes.
+    """
+    gain = Gain(joint.options.subsets, joint.num_classes)
+    for x, y in in_order(examples, device):
+        logits = joint.generalist(x).float()
+        labels, before = y.cpu(), logits.cpu()
+        gain.add(before, joint.combined(logits, x).cpu(), labels)
+        for number, (specialist, subset) in enumerate(zip(joint.specialists, gain.subsets, strict=True)):
+            rows = torch.isin(labels, subset).nonzero().flatten()
+            if len(rows):
+                own = specialist(x[rows.to(x.device)]).float().cpu()
+                own = own[:, : len(subset)] if joint.with_dustbin else own[:, subset]
+                gain.add_within(number, before[rows], own, labels[rows])
+    return gain
+
+
+def score_gain(out: Path, folder: Path, source: Source, overwrite: bool = False) -> dict[str, Any]:
+    """Writes what a joint model adds to its generalist on a set into a folder, unless it is there; returns it.
+
+    Raises:
+        Refusal: the model is no joint one, or the set is none of its.
+    """
+    if io.begin(out, io.Made(VERB, {}, {**source.fingerprints(), "model": io.fingerprint(folder, "joint")}), overwrite):
+        ensemble, examples = Ensemble.load(folder, device="auto"), source.open()
+        ensemble.expect(examples)
+        joint = ensemble.members[0]
+        if not isinstance(joint, Joint):
+            raise Refusal("not a joint model", where=folder, expected=Joint.name, found=joint.name)
+        found = measure(joint, examples, ensemble.device).as_json()
+        io.write_json(out / "gain.json", found)
+        io.finish(out, **found)
+    return {name: value for name, value in io.read_info(out).items() if name in PARTS}
+
+
+def table(found: dict[str, Any]) -> str:
+    """What `score_gain` returned, as lines of text."""
+    lines = []
+    for name, who in (("all", "joint"), ("conditional", "specialist")):
+        lines.append(f"{name}: {_line(found[name], who)}")
+    lines += [f"{row['specialists']} cover the class: {_line(row, 'joint')}" for row in found["by_coverage"]]
+    lines += [
+        f"within specialist {row['specialist']}'s {row['classes']}: {_line(row, 'specialist')}"
+        for row in found["by_specialist"]
+    ]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any], who: str) -> str:
+    share = [100 * row[name] / max(1, row["examples"]) for name in ("generalist", who)]
+    change = "n/a" if row["relative"] is None else f"{100 * row['relative']:+.2f} %"
+    return f"{share[0]:.2f} % -> {share[1]:.2f} % ({change} relative), {row['examples']} examples"
