@@ -34,6 +34,7 @@ METHODS = (NEWTON, DESCENT)
 CHUNK = 256  # examples whose matrices lie in the cache together
 WARM = 2  # steps of expectation and maximisation before Newton's
 HALVINGS = 40  # of a step at most
+RIDGE = 1e-12  # keeps matrices of equal subsets from being singular; the step still leads upwards
 TINY = 1e-37  # least mass: what float32 lets vanish has a logarithm nevertheless
 
 
@@ -148,8 +149,8 @@ def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
         return descend(evidence, cover, options)
     single, numbers = evidence.single, (evidence.dustbin > 0).sum(1)
     scale = evidence.count[:, None].expand_as(single).contiguous()
-    order = numbers.argsort()
-    for rows in order[int((numbers == 0).sum()) :].split(CHUNK):
+    iterated = numbers.argsort()[int((numbers == 0).sum()) :]
+    for rows in iterated.split(CHUNK) if len(iterated) else ():
         scale[rows] = _scale(evidence.rows(rows), int(numbers[rows].max()), cover, options)
     q = single / scale
     return (q / q.sum(1, keepdim=True)).clamp_min_(TINY).log_()
@@ -184,12 +185,19 @@ def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tens
         slope = (d / w - _within(q, outside)).masked_fill(none, 0.0)
         curvature = outside @ (outside * (q / u)[:, None]).transpose(1, 2)
         curvature += torch.diag_embed(torch.where(none, torch.ones_like(d), d / w.square()))
-        step = torch.linalg.solve(curvature, slope[..., None])[..., 0]
+        step = _solve(curvature, slope)
         gain = (slope * step).sum(1, keepdim=True)  # half of it is how far g is below its maximum
         w, u = _climb(a, d, (w, u), (step, -_over(step, outside)), gain)
         if float(gain.max()) <= 2 * options.tolerance:
             break
     return u
+
+
+def _solve(curvature: Tensor, slope: Tensor) -> Tensor:
+    """Newton's step, (R, K), of matrices whose entries may be of any size: scaled to a diagonal of 1, and a little."""
+    scale = curvature.diagonal(dim1=1, dim2=2).rsqrt()
+    scaled = curvature * scale[:, :, None] * scale[:, None] + RIDGE * torch.eye(scale.shape[1]).to(scale)
+    return scale * torch.linalg.solve(scaled, (scale * slope)[..., None])[..., 0]
 
 
 def _over(w: Tensor, outside: Tensor) -> Tensor:
