@@ -45,6 +45,13 @@ def test_soft_targets_are_sized_and_timed_both_ways():
         assert share == pytest.approx((times.get(f"read {way}", 0) + times[f"loss {way}"]) / times["step"], rel=0.05)
 
 
+def test_joint_inference_is_timed_beside_a_loop_that_gives_the_same():
+    small = ("--states", "40", "--size", "12", "--frames", "300", "--compared", "20", "--rounds", "1", "--threads", "1")
+    command = [sys.executable, str(ROOT / "benchmarks" / "specialists.py"), *small]
+    row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    assert row["active"] > 2 and row["frames/s"] > 0 and row["difference"] < 1e-4
+
+
 def test_a_graph_is_timed_and_told_with_its_memory(tmp_path):
     pytest.importorskip("kaldifst")
     (tmp_path / "lexicon").write_text(toy.LEXICON)

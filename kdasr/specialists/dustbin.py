@@ -55,8 +55,8 @@ def expect_subset(subset: Sequence[int], num_classes: int, where: object = None)
     if len(set(subset)) < len(subset) or min(subset) < 0 or max(subset) >= num_classes:
         raise Refusal("no subset of the classes", where=place, expected=some, found=", ".join(map(str, subset[:20])))
     if len(subset) == num_classes:
-        do = "leave no class out of all subsets' reach: make them smaller"
-        raise Refusal("a subset of all classes, which leaves no dustbin", where=place, expected=some, do=do)
+        what = "a subset of all classes, which leaves no dustbin"
+        raise Refusal(what, where=place, expected=some, do="make it smaller")
 
 
 class HalfAndHalf(Sampler):

@@ -80,9 +80,7 @@ class Cover:
 
     def to(self, device: torch.device | str) -> Cover:
         """The same on a device."""
-        self.inside, self.group, self.outside = (
-            part.to(device) for part in (self.inside, self.group, self.outside)
-        )
+        self.inside, self.group, self.outside = (part.to(device) for part in (self.inside, self.group, self.outside))
         return self
 
     def active(self, log_p: Tensor, top: int) -> Tensor:

@@ -86,7 +86,9 @@ def read_subsets(folder: Path, generalist: Path) -> list[tuple[int, ...]]:
     """
     info = io.read_info(folder, VERB)
     do = "name the generalist that they were found with, or find them anew"
-    io.expect_same("the subsets' generalist", io.fingerprint(generalist, *VERBS), info["inputs"]["generalist"], folder, do)
+    io.expect_same(
+        "the subsets' generalist", io.fingerprint(generalist, *VERBS), info["inputs"]["generalist"], folder, do
+    )
     found = [tuple(one["classes"]) for one in io.read_json(folder / SUBSETS)["subsets"]]
     for number, subset in enumerate(found):
         expect_subset(subset, info["num_pdfs"], f"{folder}, subset {number}")

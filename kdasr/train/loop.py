@@ -126,9 +126,7 @@ class Trainer:
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
         self.jitter = Jitter(options.jitter, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
-        self.sampler = examples.sampler(
-            self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size
-        )
+        self.sampler = examples.sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch
         self.schedule = optim.schedule(

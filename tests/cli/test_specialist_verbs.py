@@ -13,7 +13,9 @@ from tests import images
 from tests.tables import write_set
 
 SETTINGS = "dnn.layers=1 dnn.width=16 frames.left=2 frames.right=1 subsets.number=3 subsets.size=3"
-SETTINGS += "".join(f" {who}.epochs=2 {who}.threads=1 {who}.batch_size=32" for who in ("train", "student", "specialist"))
+SETTINGS += "".join(
+    f" {who}.epochs=2 {who}.threads=1 {who}.batch_size=32" for who in ("train", "student", "specialist")
+)
 
 
 def call(verb: str, out: Path, *arguments: object) -> None:
