@@ -40,7 +40,7 @@ def collect(p: Tensor, each: list[Tensor], some: list[Tensor], active: Tensor) -
 
 
 def reference(p: np.ndarray, active: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """q of one example, (S,) float64: each dustbin's mass is shared out as q is, until q stays.
+    """The q of one example, (S,) float64: each dustbin's mass is shared out as q is, until q stays.
 
     Args:
         p: the generalist's, (S,).

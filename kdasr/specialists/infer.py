@@ -142,7 +142,7 @@ class Collected:
 
 
 def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
-    """log q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated."""
+    """The log of q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated."""
     if options.method == DESCENT:
         return descend(evidence, cover, options)
     single, numbers = evidence.single, (evidence.dustbin > 0).sum(1)
@@ -155,7 +155,7 @@ def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
 
 
 def _scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Tensor:
-    """u of some examples, (R, S) float32, none of which has more than `most` dustbins."""
+    """The u of some examples, (R, S) float32, none of which has more than `most` dustbins."""
     dustbin, which = some.dustbin.double().topk(most, dim=1)
     outside = cover.outside[which] * (dustbin > 0)[..., None]  # (R, K, G)
     a = outside.new_zeros(len(dustbin), outside.shape[2])
@@ -164,7 +164,7 @@ def _scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Te
 
 
 def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tensor:
-    """u at the minimum.
+    """The u at the minimum.
 
     Args:
         a: what the classes of each group get by themselves, (R, G) float64.
@@ -209,7 +209,7 @@ def _within(q: Tensor, outside: Tensor) -> Tensor:
 
 
 def _start(a: Tensor, d: Tensor, outside: Tensor, n: Tensor) -> Tensor:
-    """w inside of the domain: exact for one specialist, near for several."""
+    """A w inside of the domain: exact for one specialist, near for several."""
     q = a / a.sum(1, keepdim=True)
     for _ in range(WARM):  # each dustbin shared out as q is: f never rises
         q = (a + q * _over(_share(d, _within(q, outside)), outside)) / n
@@ -245,7 +245,7 @@ def _dual(a: Tensor, d: Tensor, at: Point) -> Tensor:
 
 
 def objective(z: Tensor, evidence: Evidence, cover: Cover) -> Tensor:
-    """f of q = softmax(z), (B,): equation 5 less what does not depend on q.
+    """The f of q = softmax(z), (B,): equation 5 less what does not depend on q.
 
     Args:
         z: logits, (B, S), in the evidence's precision.
@@ -267,7 +267,7 @@ def gradient(z: Tensor, evidence: Evidence, cover: Cover) -> Tensor:
 
 
 def descend(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
-    """log q by gradient descent on the logits from the arithmetic mean of what is given to single classes.
+    """The log of q by gradient descent on the logits from the arithmetic mean of what is given to single classes.
 
     A step of 2 / n along the gradient is as long as its Lipschitz constant, n / 2 at most, allows f to fall at each.
     """

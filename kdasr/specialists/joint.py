@@ -62,12 +62,12 @@ class Joint(Model):
         self.classes = [torch.tensor(some) if self.with_dustbin else every for some in options.subsets]
 
     def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """log q, (B, S) float32, of inputs (B, *input_shape) float32."""
+        """The log of q, (B, S) float32, of inputs (B, *input_shape) float32."""
         assert dropout is None, "a joint prediction is not trained"
         return self.combined(self.generalist(x).float(), x)
 
     def combined(self, logits: Tensor, x: Tensor) -> Tensor:
-        """log q, (B, S) float32, of the generalist's logits (B, S) and the inputs (B, *input_shape)."""
+        """The log of q, (B, S) float32, of the generalist's logits (B, S) and the inputs (B, *input_shape)."""
         log_p = logits.log_softmax(1)
         active = self.cover.to(x.device).active(log_p, self.options.top)
         some = active.any(1).nonzero().flatten()

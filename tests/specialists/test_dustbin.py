@@ -1,4 +1,4 @@
-"""Dustbins: labels, half and half, the correction on a case with a known answer, weights that start as the generalist's."""
+"""Dustbins: labels, half and half, the correction on a case with a known answer, initial weights."""
 
 from __future__ import annotations
 
