@@ -35,6 +35,7 @@ CHUNK = 256  # examples whose matrices lie in the cache together
 WARM = 2  # steps of expectation and maximisation before Newton's
 HALVINGS = 40  # of a step at most
 RIDGE = 1e-12  # keeps matrices of equal subsets from being singular; the step still leads upwards
+FLOOR = 1e-10  # least a of a group: u, a difference of numbers near n, is not told apart below; f rises 1e-8 nats
 TINY = 1e-37  # least mass: what float32 lets vanish has a logarithm nevertheless
 
 
@@ -145,22 +146,23 @@ def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
     """The log of q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated."""
     if options.method == DESCENT:
         return descend(evidence, cover, options)
-    single, numbers = evidence.single, (evidence.dustbin > 0).sum(1)
-    scale = evidence.count[:, None].expand_as(single).contiguous()
+    numbers = (evidence.dustbin > 0).sum(1)
+    log_scale = evidence.count.log()[:, None].expand_as(evidence.single).contiguous()
     iterated = numbers.argsort()[int((numbers == 0).sum()) :]
     for rows in iterated.split(CHUNK) if len(iterated) else ():
-        scale[rows] = _scale(evidence.rows(rows), int(numbers[rows].max()), cover, options)
-    q = single / scale
-    return (q / q.sum(1, keepdim=True)).clamp_min_(TINY).log_()
+        log_scale[rows] = _log_scale(evidence.rows(rows), int(numbers[rows].max()), cover, options)
+    return evidence.single.clamp_min(TINY).log_().sub_(log_scale).log_softmax(1)
 
 
-def _scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Tensor:
-    """The u of some examples, (R, S) float32, none of which has more than `most` dustbins."""
+def _log_scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Tensor:
+    """Log a - log q of some examples, (R, S) float32, none of which has more than `most` dustbins."""
     dustbin, which = some.dustbin.double().topk(most, dim=1)
     outside = cover.outside[which] * (dustbin > 0)[..., None]  # (R, K, G)
     a = outside.new_zeros(len(dustbin), outside.shape[2])
     a.scatter_add_(1, cover.group.expand(len(a), -1), some.single.clamp_min(TINY).double())
-    return newton(a, dustbin, outside, options).float().index_select(1, cover.group)
+    raised = a.clamp_min(FLOOR)
+    scale = newton(raised, dustbin, outside, options).log() + a.log() - raised.log()
+    return scale.float().index_select(1, cover.group)
 
 
 def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tensor:
