@@ -84,9 +84,12 @@ def _processes(workers: int, threads: int | None) -> Iterator[Callable[[bytes], 
     """Worker processes of this machine; what it yields sends a packed call to one."""
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
-    with _none_killed(), ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
-    ) as pool:
+    with (
+        _none_killed(),
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
+        ) as pool,
+    ):
         yield partial(pool.submit, _call_packed)
 
 

@@ -117,7 +117,7 @@ def die(_: int) -> None:
 
 
 def test_a_job_that_kills_every_worker_is_one_line(address):
-    line = "^a job ended every worker that it was given to .found 2 workers, the last one tcp://.*what was finished is kept"
+    line = "^a job ended every worker that it was given to .found 2 workers, the last one tcp://.*finished is kept"
     with cluster.scheduler(address), pytest.raises(Refusal, match=line):
         jobs.run(die, [1], 1)
 
@@ -151,7 +151,9 @@ def test_what_is_lent_to_a_worker_is_taken_back(address, here):
 
 def test_a_worker_that_does_not_see_the_folder_is_told(address, here, monkeypatch):
     monkeypatch.setattr(lock, "held", lambda: [Path("/mnt/mine/out")])
-    line = "^/mnt/mine/out/making.json: a worker does not see this .found nothing there on tcp://.*; share the file system"
+    line = (
+        "^/mnt/mine/out/making.json: a worker does not see this .found nothing there on tcp://.*; share the file"
+    )
     with cluster.scheduler(address), pytest.raises(Refusal, match=line):
         jobs.run(begin, [Path("out")], 1)
 
@@ -160,7 +162,9 @@ def test_a_worker_with_several_threads_is_told():
     with (
         started(n_workers=1, threads_per_worker=2, processes=False) as workers,
         cluster.scheduler(workers.scheduler_address),
-        pytest.raises(Refusal, match="^inproc://.*: a worker takes several jobs at once .found 2.; start it with --nthr"),
+        pytest.raises(
+            Refusal, match="^inproc://.*: a worker takes several jobs at once .found 2.; start it with"
+        ),
     ):
         jobs.run(held, [0], 1)
 
@@ -170,7 +174,9 @@ def test_a_cluster_without_workers_is_told(monkeypatch):
     with (
         started(n_workers=0, processes=False) as workers,
         cluster.scheduler(workers.scheduler_address),
-        pytest.raises(Refusal, match="^--scheduler inproc://.*: the cluster has no workers; start some: dask worker inpr"),
+        pytest.raises(
+            Refusal, match="^--scheduler inproc://.*: the cluster has no workers; start some: dask wor"
+        ),
     ):
         jobs.run(held, [0], 1)
 
@@ -229,9 +235,7 @@ def test_the_command_line_tells_in_one_line(here, capsys, monkeypatch):
     features, alignment = write_set(here / "train", 2, seed=1)
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        main(
-            ["train", "out", "--features", str(features), "--ali", str(alignment), "--scheduler", "tcp://127.0.0.1:9"]
-        )
+        main(["train", "out", "--features", str(features), "--ali", str(alignment), "--scheduler", "tcp://127.0.0.1:9"])
     assert end.value.code == 1 and cluster.address() is None
     told = capsys.readouterr().err
     assert told.startswith("kdasr: --scheduler tcp://127.0.0.1:9: no dask scheduler answers") and told.count("\n") == 1
