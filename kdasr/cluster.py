@@ -108,6 +108,12 @@ def _joined(address: str) -> Iterator[Any]:
             raise Refusal("a job ended every worker that it was given to", found=found, do=do) from None
         except CancelledError:
             raise Refusal("the dask scheduler was lost", where=f"--scheduler {address}", do=AGAIN) from None
+        except (ModuleNotFoundError, RuntimeError) as error:  # of a worker; of the scheduler, which reads calls too
+            missing = error.__cause__ or error
+            if not isinstance(missing, ModuleNotFoundError):
+                raise
+            do = "install the same kdasr, with the same extras, on all of them"
+            raise Refusal("a machine of the cluster lacks a Python module", found=missing.name, do=do) from None
 
 
 @dataclass(frozen=True)

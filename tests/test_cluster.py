@@ -22,7 +22,7 @@ from tests.tables import write_set
 
 def started(**options: Any) -> Any:
     distributed = pytest.importorskip("distributed")
-    return distributed.LocalCluster(memory_limit=0, dashboard_address=None, **options)
+    return distributed.LocalCluster(memory_limit=0, dashboard_address=":0", **options)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,28 @@ def test_a_worker_that_does_not_see_the_folder_is_told(address, here, monkeypatc
     )
     with cluster.scheduler(address), pytest.raises(Refusal, match=line):
         jobs.run(begin, [Path("out")], 1)
+
+
+def lacking(_: object = None) -> None:
+    raise ModuleNotFoundError("No module named 'lhotse'", name="lhotse")
+
+
+class Foreign:
+    """Of a module that there is here alone: to read it fails."""
+
+    def __call__(self, call: bytes, crowd: int) -> None:
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lacking, ()
+
+
+def test_a_machine_that_lacks_what_is_here_is_told(address):
+    line = "^a machine of the cluster lacks a Python module .found lhotse.; install the same kdasr"
+    with cluster.scheduler(address), pytest.raises(Refusal, match=line):
+        jobs.run(lacking, [0], 1)
+    with pytest.raises(Refusal, match=line), cluster.workers(address, Foreign(), 1) as submit:
+        submit(b"").result()
 
 
 def test_a_worker_with_several_threads_is_told():
