@@ -151,9 +151,7 @@ def test_what_is_lent_to_a_worker_is_taken_back(address, here):
 
 def test_a_worker_that_does_not_see_the_folder_is_told(address, here, monkeypatch):
     monkeypatch.setattr(lock, "held", lambda: [Path("/mnt/mine/out")])
-    line = (
-        "^/mnt/mine/out/making.json: a worker does not see this .found nothing there on tcp://.*; share the file"
-    )
+    line = "^/mnt/mine/out/making.json: a worker does not see this .found nothing there on tcp://.*; share the file"
     with cluster.scheduler(address), pytest.raises(Refusal, match=line):
         jobs.run(begin, [Path("out")], 1)
 
@@ -184,9 +182,7 @@ def test_a_worker_with_several_threads_is_told():
     with (
         started(n_workers=1, threads_per_worker=2, processes=False) as workers,
         cluster.scheduler(workers.scheduler_address),
-        pytest.raises(
-            Refusal, match="^inproc://.*: a worker takes several jobs at once .found 2.; start it with"
-        ),
+        pytest.raises(Refusal, match="^inproc://.*: a worker takes several jobs at once .found 2.; start it with"),
     ):
         jobs.run(held, [0], 1)
 
@@ -196,9 +192,7 @@ def test_a_cluster_without_workers_is_told(monkeypatch):
     with (
         started(n_workers=0, processes=False) as workers,
         cluster.scheduler(workers.scheduler_address),
-        pytest.raises(
-            Refusal, match="^--scheduler inproc://.*: the cluster has no workers; start some: dask wor"
-        ),
+        pytest.raises(Refusal, match="^--scheduler inproc://.*: the cluster has no workers; start some: dask wor"),
     ):
         jobs.run(held, [0], 1)
 
