@@ -38,6 +38,7 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lock, "_held", {})  # what other tests left begun
     return tmp_path
 
 
