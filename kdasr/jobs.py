@@ -90,7 +90,7 @@ def _processes(workers: int, threads: int | None) -> Iterator[Callable[[bytes], 
             workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
         ) as pool,
     ):
-        yield partial(pool.submit, _call_packed)
+        yield lambda packed: pool.submit(_call_packed, packed)
 
 
 @contextmanager
