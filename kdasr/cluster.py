@@ -7,6 +7,7 @@ their ports runs what he likes there. dask's own configuration (`distributed.com
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ def workers(address: str, call: Callable[[bytes, int], R], at_once: int) -> Iter
     with _joined(address) as client:
         machines = Counter(urlsplit(worker).hostname for worker in client.nthreads())
         crowd = min(at_once, max(machines.values(), default=1))
-        log.event(f"{address}: {machines.total()} workers on {len(machines)} machines, {at_once} jobs at once at most")
+        log.event(f"{address}: workers: {machines.total()}, machines: {len(machines)}, jobs at once: {at_once}")
         client.subscribe_topic(EVENTS + client.id, lambda event: log.event(event[1]))
         visit = _Visit(Path.cwd(), tuple(lock.held()), crowd, EVENTS + client.id)
         with client.get_executor(pure=False) as executor:  # whose end waits for what is under way
@@ -89,6 +90,7 @@ def _joined(address: str) -> Iterator[Any]:
     except ModuleNotFoundError:
         do = "pip install 'kdasr[dask]', on every machine of the cluster"
         raise Refusal("dask is not installed", where=f"--scheduler {address}", do=do) from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a refusal tells it without a traceback
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, distributed.TimeoutError) as error:

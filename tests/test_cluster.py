@@ -62,7 +62,7 @@ def test_jobs_are_those_of_this_machine_in_other_processes(address, here, capsys
     assert cluster.address() is None and jobs.run(look, [0], 1)[0]["pid"] == os.getpid()
     told = capsys.readouterr().err
     assert all(f" job {number} looks about\n" in told for number in (0, 1, 2, 3, 5))
-    assert f" {address}: 2 workers on 1 machines, 2 jobs at once at most\n" in told
+    assert f" {address}: workers: 2, machines: 1, jobs at once: 2\n" in told
 
 
 def tensor(number: int) -> torch.Tensor:
