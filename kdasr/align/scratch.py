@@ -1,7 +1,6 @@
 """Arrays in files without a name: memory that the system may write to disk, and that ends with the process.
 
-They lie where temporary files do ($TMPDIR). What a pass over 1,000 hours keeps there is frames (160 bytes each),
-alignment (4) and graphs (about 200), shared among the machines that take part.
+They lie where temporary files do ($TMPDIR); where that is memory itself, nothing is gained.
 """
 
 from __future__ import annotations
