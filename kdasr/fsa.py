@@ -6,7 +6,7 @@ frame, as k2 wants it. k2's own `Fsa` has no static types; it appears as `Any` o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -182,11 +182,20 @@ def fsa(graph: Graph, attributes: Sequence[str] = ("words", "transition", "phone
 
     For a search the arcs must be sorted by label within a state, as `expand_states` leaves them.
     """
+    return of_arcs(arcs(graph), {name: getattr(graph, name) for name in attributes})
+
+
+def arcs(graph: Graph) -> np.ndarray:
+    """The arcs of a graph as k2 keeps them, (num_arcs, 4) int32: source, target, label, and the bits of the score."""
     bits = np.ascontiguousarray(graph.score, np.float32).view(np.int32)
-    arcs = torch.from_numpy(np.stack([graph.source, graph.target, graph.label, bits], axis=1))
-    result = k2().Fsa(arcs)
-    for name in attributes:
-        setattr(result, name, torch.from_numpy(np.ascontiguousarray(getattr(graph, name))))
+    return np.stack([graph.source, graph.target, graph.label, bits], axis=1)
+
+
+def of_arcs(arcs: np.ndarray, attributes: Mapping[str, np.ndarray]) -> Any:
+    """A k2 Fsa of the arcs that `arcs` gives, with integer attributes `(num_arcs,)` by name."""
+    result = k2().Fsa(torch.from_numpy(np.array(arcs)))
+    for name, values in attributes.items():
+        setattr(result, name, torch.from_numpy(np.array(values)))
     return result
 
 

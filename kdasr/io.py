@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from kdasr import lock, log, memory
 from kdasr.refusal import Refusal
 
-MAKING, INFO = "making.json", "info.json"
+MAKING, INFO = lock.MAKING, "info.json"
 UNHASHED = (
     MAKING,
     INFO,

@@ -1,4 +1,7 @@
-"""Independent jobs side by side: features, ensemble members, alignment and decoding of parts."""
+"""Independent jobs side by side: features, ensemble members, alignment and decoding of parts.
+
+They run in processes of this machine, or on a cluster within `cluster.scheduler(ADDRESS)`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,20 @@ import os
 import pickle  # between our own processes only; never from a file
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from kdasr import lock, memory
+from kdasr import cluster, lock, memory
 from kdasr.refusal import Refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
 V = TypeVar("V")
+Packed: TypeAlias = "Future[tuple[bytes, float]]"  # a result, and its process's peak of memory, GiB
 
 
 def cores() -> int:
@@ -34,48 +39,73 @@ def side_by_side() -> int:
     return _side_by_side
 
 
+def here(num_jobs: int) -> bool:
+    """Whether this process does the jobs: one at a time, and no cluster is named."""
+    return num_jobs <= 1 and cluster.address() is None
+
+
 def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None) -> list[R]:
     """Applies `job` to each item in up to `num_jobs` processes; results in the order of the items.
 
     Args:
         job: a module-level function (it travels to the processes by name).
         items: arguments, one a job.
-        num_jobs: processes at most; 1 runs in this process.
-        threads: torch threads of each process; None shares the cores among the processes that run at once.
+        num_jobs: processes at most; 1 runs in this process, or in one of the cluster.
+        threads: torch threads of each process; None shares a machine's cores among its processes that run at once.
 
     Raises:
-        Refusal: a process was killed, e.g. for memory.
+        Refusal: a process was killed, e.g. for memory; the cluster cannot be used, see `cluster.workers`.
         Exception: what the first failed job raised; jobs not yet begun are dropped, those running are waited for.
     """
-    if num_jobs <= 1 or len(items) <= 1:
+    at_once, address = min(num_jobs, len(items)), cluster.address()
+    if not items or here(at_once):
         return [job(item) for item in items]
-    workers = min(num_jobs, len(items))
+    pool = cluster.workers(address, partial(_visit, threads), at_once) if address else _processes(at_once, threads)
+    under_way: dict[Packed, int] = {}
+    results: dict[int, R] = {}
+    with pool as submit:
+        for number, item in enumerate(items):
+            under_way[submit(pickle.dumps((job, (item,))))] = number
+            if len(under_way) == at_once:
+                results |= _first_of(under_way)
+        while under_way:
+            results |= _first_of(under_way)
+    return [results[number] for number in range(len(items))]
+
+
+def _first_of(under_way: dict[Packed, int]) -> dict[int, Any]:
+    """Waits for a call to end; takes the results of those that have out of what is under way."""
+    done = wait(under_way, return_when=FIRST_COMPLETED).done
+    return {under_way.pop(future): _result(future) for future in done}
+
+
+@contextmanager
+def _processes(workers: int, threads: int | None) -> Iterator[Callable[[bytes], Packed]]:
+    """Worker processes of this machine; what it yields sends a packed call to one."""
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
-    ) as pool:
-        futures: list[Future[tuple[bytes, float]]] = [
-            pool.submit(_call_packed, pickle.dumps((job, (item,)))) for item in items
-        ]
-        try:
-            for future in as_completed(futures):
-                _result(future)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-        return [pickle.loads(_result(future)) for future in futures]
+    with (
+        _none_killed(),
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
+        ) as pool,
+    ):
+        yield lambda packed: pool.submit(_call_packed, packed)
 
 
-def _result(future: Future[tuple[bytes, float]]) -> bytes:
+@contextmanager
+def _none_killed() -> Iterator[None]:
     try:
-        result, peak = future.result()
+        yield
     except BrokenProcessPool:
         do = "what was finished is kept: run again, with a smaller --num-jobs if memory was short"
         raise Refusal("a worker process was killed", do=do) from None
+
+
+def _result(future: Packed) -> Any:
+    result, peak = future.result()
     memory.note_worker(peak)
-    return result
+    return pickle.loads(result)
 
 
 def in_threads(job: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -128,14 +158,25 @@ def _call_packed(call: bytes) -> tuple[bytes, float]:
     return pickle.dumps(function(*arguments)), memory.peak()
 
 
+def _visit(threads: int | None, call: bytes, workers: int) -> tuple[bytes, float]:
+    """The same in a worker of a cluster, one of so many on its machine."""
+    memory.forget_peak()
+    _share_machine(threads or max(1, cores() // workers), workers)
+    return _call_packed(call)
+
+
 def _initialise(threads: int, workers: int, folders: Sequence[Path]) -> None:
+    lock.lend(folders)
+    _share_machine(threads, workers)
+    _end_with_parent()
+
+
+def _share_machine(threads: int, workers: int) -> None:
     import torch
 
     global _side_by_side
     _side_by_side = workers
-    lock.lend(folders)
     torch.set_num_threads(threads)
-    _end_with_parent()
 
 
 def _end_with_parent() -> None:
@@ -181,10 +222,11 @@ class Workers(Generic[T, R]):
 
     def _call(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         packed = [pickle.dumps((function, call)) for call in calls]
-        futures = [
-            self._pools[number % len(self._pools)].submit(_call_packed, call) for number, call in enumerate(packed)
-        ]
-        return [pickle.loads(_result(future)) for future in futures]
+        with _none_killed():
+            futures = [
+                self._pools[number % len(self._pools)].submit(_call_packed, call) for number, call in enumerate(packed)
+            ]
+            return [_result(future) for future in futures]
 
     def __enter__(self) -> Workers[T, R]:
         return self

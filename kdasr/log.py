@@ -9,7 +9,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RECORDED = ("torch", "k2", "lhotse", "numpy", "kaldifst", "kaldi-native-fbank", "kaldingram")
+
+_listeners: list[Callable[[str], object]] = []
 
 
 def event(text: str) -> None:
@@ -30,6 +33,18 @@ def event(text: str) -> None:
     else:
         sys.stderr.write(f"{line}\n")  # in one piece: processes share the stream
         sys.stderr.flush()
+    for listener in _listeners:
+        listener(text)
+
+
+@contextmanager
+def heard(listener: Callable[[str], object]) -> Iterator[None]:
+    """Hands the text of each event to a listener too, within."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 GIB = 1 << 30
 STATUS, MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
+FORGET = Path("/proc/self/clear_refs")
 CGROUPS = (  # limit and use of a container, versions 2 and 1
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
@@ -23,6 +25,12 @@ def peak() -> float:
         return found / (1 << 20)
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held / (1 << 30 if sys.platform == "darwin" else 1 << 20)
+
+
+def forget_peak() -> None:
+    """Lets the peak begin anew at what is held now (Linux), in a process that serves one run after another."""
+    with suppress(OSError):
+        FORGET.write_text("5")
 
 
 def available() -> int:

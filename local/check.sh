@@ -82,7 +82,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ran = {case.get("classname") for case in ElementTree.parse(sys.argv[1]).iter("testcase") if case.find("skipped") is None}
-core = [path for name in ("config", "io", "lock", "log", "refusal", "jobs") for path in Path("tests").glob(f"test_{name}.py")]
+core = [path for name in ("config", "io", "lock", "log", "refusal", "jobs", "cluster") for path in Path("tests").glob(f"test_{name}.py")]
 for folder in ("data", "models", "train", "distill", "specialists", "house_rules"):
     core += Path("tests", folder).glob("test_*.py")
 images = ("cli/test_core_verbs.py", "cli/test_image_verbs.py", "corpora/test_mnist.py", "report/test_study.py")

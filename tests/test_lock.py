@@ -37,8 +37,8 @@ def start(tmp_path) -> Iterator[Start]:
     """Starts a process that begins `tmp_path/out`, with an option, and goes on at each line that it gets."""
     started: list[subprocess.Popen] = []
 
-    def process(option: int = 1) -> subprocess.Popen:
-        command, environment = [sys.executable, "-c", WORKER, tmp_path / "out", str(option)], {"PYTHONPATH": str(ROOT)}
+    def process(option: int = 1, program: str = WORKER) -> subprocess.Popen:
+        command, environment = [sys.executable, "-c", program, tmp_path / "out", str(option)], {"PYTHONPATH": str(ROOT)}
         pipe = subprocess.PIPE
         with open(tmp_path / f"log{len(started)}", "w") as log:
             started.append(
@@ -118,6 +118,29 @@ def test_a_worker_works_in_its_parent_s_folder(tmp_path):
     assert begin(tmp_path / "out")
     assert jobs.run(begin, [tmp_path / "out", tmp_path / "other"], 2) == [True, True]
     assert tmp_path / "other" not in lock.held()  # it was the worker's, which has ended
+
+
+LENT = """
+import sys
+from pathlib import Path
+from kdasr import lock
+with lock.lent([Path(sys.argv[1])]):
+    print("lent", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_cluster_s_worker_that_outlives_its_run_is_waited_for(tmp_path, start):
+    """It would write what other options make into the folder."""
+    first = start()
+    assert says(first, "begun")
+    worker = start(program=LENT)
+    assert says(worker, "lent")
+    first.kill()
+    second = start(2)
+    wait_for(tmp_path / "log2", f" waits for another process that works in {tmp_path}/out\n")
+    go_on(worker)
+    assert says(second, "begun")
 
 
 def test_a_folder_that_was_deleted_is_held_anew(tmp_path, start):

@@ -11,6 +11,15 @@ import pytest
 from kdasr import log
 
 
+def test_a_listener_hears_what_is_told_meanwhile(capsys):
+    heard: list[str] = []
+    with pytest.raises(ValueError), log.heard(heard.append):
+        log.event("one")
+        raise ValueError
+    log.event("two")
+    assert heard == ["one"] and capsys.readouterr().err.count("\n") == 2
+
+
 class Curves:
     """Stands for TensorBoard's writer, whose import takes seconds."""
 

@@ -14,6 +14,7 @@ option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
 option other no "yes: score the sets dev_other and test_other too"
 option num-jobs 2 "parallel processes"
+option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
 [[ $other == yes ]] || leave_out 12
@@ -21,7 +22,7 @@ for place in ${KDASR_DATA:+"$KDASR_DATA"} ../../../shared/data; do
   [[ $text || ! -f $place/lm/text.gz ]] || text=$place/lm/text.gz
 done
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
-parallel=("${settings[@]}" --num-jobs "$num_jobs")
+parallel=("${settings[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
 spoken=(--features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$data/lang" "${parallel[@]}")
 train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
 dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/sat/dev")

@@ -13,6 +13,7 @@ option sweep-seeds 0,1,2 "seeds of the sweep's students"
 option temperatures 1,2,2.5,3,4,6,8,12,20,40 "temperatures of the sweep"
 option widths 800,300,30 "units a layer of the sweep's students"
 option num-jobs 2 "parallel processes"
+option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
 name=${conf##*/} name=${name%.yaml} systems=teacher,small,distilled
@@ -28,7 +29,7 @@ for list in "$seeds" "$dev_seeds" "$sweep_seeds"; do
 done
 
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
-parallel=("${settings[@]}" --num-jobs "$num_jobs")
+parallel=("${settings[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
 all=(--images "$data/train_all")
 first=(--images "$data/train") dev=(--dev-images "$data/dev") # of 60,000 images 50,000 and 10,000
 one_dev=("${first[@]}" "${dev[@]}" --seeds "${dev_seeds%%,*}" "${parallel[@]}")

@@ -9,10 +9,11 @@ path_option exp exp "folder of models and results"
 option seeds 0-2 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
 option num-jobs 2 "parallel processes"
+option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
-parallel=("${settings[@]}" --num-jobs "$num_jobs")
+parallel=("${settings[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
 train=(--features "$data/fbank/train" --ali "$exp/ali/train")
 dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/dev")
 scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")

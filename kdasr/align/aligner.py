@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kdasr import fsa
+from kdasr.align import scratch
 from kdasr.fsa import Graph
 
 LogLikelihoods = Callable[[int, torch.Tensor], torch.Tensor]  # utterance number and pdfs (P,) -> matrix (T, P)
@@ -45,20 +46,25 @@ class AlignOptions:
 
 
 class Aligner:
-    """Aligns a fixed set of utterances, as often as training asks; graphs are handed to k2 once.
+    """Aligns a fixed set of utterances, as often as training asks; their graphs lie in a scratch file.
 
     Args:
-        graphs: state-level graph of each utterance's transcript.
+        graphs: state-level graph of each utterance's transcript; read one at a time.
         lengths: frames of each utterance.
         options: scales and beams.
     """
 
-    def __init__(self, graphs: Sequence[Graph], lengths: Sequence[int], options: AlignOptions) -> None:
+    def __init__(self, graphs: Iterable[Graph], lengths: Sequence[int], options: AlignOptions) -> None:
         self.options, self.lengths = options, lengths
         self.batches = batches_by_length(lengths, options.batch_frames)
-        own, self._pdfs = zip(*map(_by_own_pdfs, graphs), strict=True)
-        self._fsas = [fsa.stack([fsa.fsa(own[number]) for number in batch]) for batch in self.batches]
-        self._scores = [vector.scores.clone() for vector in self._fsas]
+        self._pdfs: list[torch.Tensor] = []
+        self._arcs = scratch.Rows(map(self._packed, graphs))
+
+    def _packed(self, graph: Graph) -> np.ndarray:
+        """Arcs as k2 wants them, with their transition ids: (num_arcs, 5) int32; the graph's pdfs are noted."""
+        own, pdfs = _by_own_pdfs(graph)
+        self._pdfs.append(pdfs)
+        return np.concatenate([fsa.arcs(own), own.transition[:, None]], axis=1)
 
     def align(self, log_likelihoods: LogLikelihoods, transition_scores: torch.Tensor) -> list[np.ndarray | None]:
         """The best path of each utterance.
@@ -72,9 +78,9 @@ class Aligner:
             Transition ids `(T,)` int32 of each utterance; None where no path survives either beam.
         """
         paths: list[np.ndarray | None] = [None] * len(self.lengths)
-        for number, batch in enumerate(self.batches):
+        for batch in self.batches:
             matrices = [log_likelihoods(row, self._pdfs[row]).mul(self.options.acoustic_scale) for row in batch]
-            graphs = self._scored(number, transition_scores)
+            graphs = self._scored(batch, transition_scores)
             found = _search(graphs, matrices, self.options.beam)
             lost = [row for row, path in enumerate(found) if path is None]
             if lost:
@@ -89,10 +95,11 @@ class Aligner:
                 paths[utterance] = found[row]
         return paths
 
-    def _scored(self, number: int, transition_scores: torch.Tensor) -> Any:
-        graphs = self._fsas[number]
+    def _scored(self, batch: Sequence[int], transition_scores: torch.Tensor) -> Any:
+        rows = [self._arcs[number] for number in batch]
+        graphs = fsa.stack([fsa.of_arcs(each[:, :4], {"transition": each[:, 4]}) for each in rows])
         scaled = torch.cat([transition_scores, torch.zeros(1)])  # id -1 is the last
-        graphs.scores = self._scores[number] + scaled[graphs.transition.long()]
+        graphs.scores = graphs.scores + scaled[graphs.transition.long()]
         return graphs
 
 

@@ -21,6 +21,7 @@ from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
 
 UTTERANCES_A_PART = 250
+PARTS_AT_ONCE = 64  # whose paths are in memory
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,17 @@ def write_alignment(
     if model.first_pass is not None:
         found = fmllr.transforms(fmllr.merged(jobs.run(_first_pass, shares, num_jobs)))
         shares = [replace(share, transforms=found) for share in shares]
-    paths = dict(zip(ids, (path for part in jobs.run(_align, shares, num_jobs) for path in part), strict=True))
-    bad |= {id: NO_PATH for id, path in paths.items() if path is None}
+    writer, num_frames = FrameTableWriter(out), 0
+    for begin in range(0, len(shares), PARTS_AT_ONCE):
+        some = shares[begin : begin + PARTS_AT_ONCE]
+        for share, paths in zip(some, jobs.run(_align, some, num_jobs), strict=True):
+            for id, path in zip(share.ids, paths, strict=True):
+                if path is None:
+                    bad[id] = NO_PATH
+                else:
+                    writer.add(id, features.by_id[id].speaker, path.astype(np.int32))
+                    num_frames += len(path)
     check_bad(bad, total, options.max_bad, features.folder)
-    writer = FrameTableWriter(out)
-    for id, path in paths.items():
-        if path is not None:
-            writer.add(id, features.by_id[id].speaker, path.astype(np.int32))
     num_utterances = writer.close()
     io.save_array(Path(out) / "transition_pdfs.npy", model.table.pdf.astype(np.int32))
     return {
@@ -122,7 +127,7 @@ def write_alignment(
         "silence_pdfs": model.tree.silence_pdfs(),
         "pdf_names": model.tree.pdf_names(),
         "num_utterances": num_utterances,
-        "num_frames": sum(len(path) for path in paths.values() if path is not None),
+        "num_frames": num_frames,
         "not_aligned": sorted(bad),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,24 @@ def splice(frames: np.ndarray, context: int) -> np.ndarray:
     return spliced
 
 
-def cepstra(table: FrameTable, utterances: Sequence[Utterance]) -> list[np.ndarray]:
-    """Cepstra of utterances, mean and variance normalised over all that their speaker said: (T, D) float32 each."""
-    stats = cmvn.speaker_stats(table, {utterance.speaker for utterance in utterances})
-    return [stats[utterance.speaker].apply(table.frames(utterance)) for utterance in utterances]
+class Cepstra:
+    """Cepstra of utterances, mean and variance normalised over all that their speaker said: (T, D) float32 each.
+
+    Args:
+        table: raw cepstra, read as they are asked for.
+        utterances: of the table.
+    """
+
+    def __init__(self, table: FrameTable, utterances: Sequence[Utterance]) -> None:
+        self.table, self.utterances = table, utterances
+        self._stats = cmvn.speaker_stats(table, {utterance.speaker for utterance in utterances})
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        utterance = self.utterances[number]
+        return self._stats[utterance.speaker].apply(self.table.frames(utterance))
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[number] for number in range(len(self)))

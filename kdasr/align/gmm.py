@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -106,11 +106,25 @@ class Statistics:
         )
 
 
-def flat_gmm(frames: torch.Tensor, num_pdfs: int) -> Gmm:
-    """One Gaussian for each pdf, all with the mean and variance of the frames `(N, D)`."""
-    wide = frames.double()
-    mean, variance = wide.mean(0).float(), wide.var(0, unbiased=False).float()
+def flat_gmm(frames: Callable[[], Iterable[torch.Tensor]], num_pdfs: int) -> Gmm:
+    """One Gaussian for each pdf, all with the mean and variance of all frames, which are gone over twice.
+
+    Args:
+        frames: gives (T, D) float32 of each utterance.
+        num_pdfs: Gaussians.
+    """
+    mean = _mean(x.double() for x in frames())
+    variance = _mean((x.double() - mean) ** 2 for x in frames()).float()
+    mean = mean.float()
     return Gmm(torch.arange(num_pdfs), torch.ones(num_pdfs), mean.repeat(num_pdfs, 1), variance.repeat(num_pdfs, 1))
+
+
+def _mean(frames: Iterable[torch.Tensor]) -> torch.Tensor:
+    """The mean of the frames `(T, D)` of all utterances, (D,)."""
+    number, total = 0, torch.zeros(1, dtype=torch.float64)
+    for x in frames:
+        number, total = number + len(x), total + x.sum(0)
+    return total / number
 
 
 def fitted_gmm(occupancy: torch.Tensor, first: torch.Tensor, second: torch.Tensor, variance_floor: float) -> Gmm:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from kdasr import io
 from kdasr.align import fmllr
-from kdasr.align.frontend import DELTAS, Frontend, Projection, cepstra
+from kdasr.align.frontend import DELTAS, Cepstra, Frontend, Projection
 from kdasr.align.gmm import Gmm
 from kdasr.data.table import FrameTable, Utterance
 from kdasr.lang.topology import Topology, TransitionTable, read_topology
@@ -170,20 +170,16 @@ def gmm_frames(
         transforms: fMLLR of each speaker, for a speaker-adaptive model.
     """
     chosen = list(table.utterances if utterances is None else utterances)
-    return speaker_frames(cepstra(table, chosen), [u.speaker for u in chosen], frontend, transforms)
+    return list(speaker_frames(Cepstra(table, chosen), frontend, transforms))
 
 
 def speaker_frames(
-    cepstra: Sequence[np.ndarray],
-    speakers: Sequence[str],
-    frontend: Frontend,
-    transforms: Mapping[str, torch.Tensor] | None,
-) -> list[torch.Tensor]:
-    """The frames of normalised cepstra `(T, D)` of utterances, each of its speaker; else as `gmm_frames`."""
-    frames = map(frontend, cepstra)
-    if transforms is None:
-        return list(frames)
-    return [fmllr.apply(transforms[speaker], each) for speaker, each in zip(speakers, frames, strict=True)]
+    cepstra: Cepstra, frontend: Frontend, transforms: Mapping[str, torch.Tensor] | None
+) -> Iterator[torch.Tensor]:
+    """The frames of normalised cepstra, one utterance after the other; else as `gmm_frames`."""
+    for utterance, each in zip(cepstra.utterances, cepstra, strict=True):
+        frames = frontend(each)
+        yield frames if transforms is None else fmllr.apply(transforms[utterance.speaker], frames)
 
 
 def scaled_transitions(

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from kdasr import jobs
 from kdasr.align import rounds
 from kdasr.align.aligner import AlignOptions
-from kdasr.align.frontend import DELTAS
+from kdasr.align.frontend import DELTAS, Cepstra
 from kdasr.align.gmm import flat_gmm
-from kdasr.align.model import GmmModel, gmm_frames
+from kdasr.align.model import GmmModel, speaker_frames
 from kdasr.align.part import Part, Share, TrainingSet
 from kdasr.align.rounds import RoundOptions
 from kdasr.data.table import FrameTable
@@ -53,7 +52,8 @@ def train(
     """
     tree = Tree.monophone(make_topology(lexicon))
     chosen = TrainingSet.of(features, texts, lexicon, align_options.max_bad)
-    gmm = flat_gmm(torch.cat(gmm_frames(features, [features.by_id[id] for id in chosen.ids])), tree.num_pdfs)
+    cepstra = Cepstra(features, [features.by_id[id] for id in chosen.ids])
+    gmm = flat_gmm(lambda: speaker_frames(cepstra, DELTAS, None), tree.num_pdfs)
     with jobs.one_thread(), jobs.Workers(flat_part, chosen.shares, num_jobs) as parts:
         parts.each(Part.tie, tree, align_options, float(np.log(options.boost_silence)))
         gmm, transitions, lost = rounds.run(parts, gmm, tree, options, align_options, first=0)
@@ -63,10 +63,11 @@ def train(
 def flat_part(share: Share) -> Part:
     """A part of the training set whose frames are shared out equally over the states of each transcript."""
     tree = Tree.monophone(make_topology(share.lexicon))
-    part = Part(share, tree, [None] * len(share.ids), DELTAS)
+    table = FrameTable(share.features)
+    lengths = (table.by_id[id].num_frames for id in share.ids)
     phones = (_flat_phones(text, share.lexicon) for text in share.texts)
-    part.paths = [equal_alignment(p, tree.table, tree.topology, n) for p, n in zip(phones, part.lengths, strict=True)]
-    return part
+    paths = (equal_alignment(p, tree.table, tree.topology, n) for p, n in zip(phones, lengths, strict=True))
+    return Part(share, tree, paths, DELTAS)
 
 
 def _flat_phones(text: str, lexicon: Lexicon) -> list[int]:

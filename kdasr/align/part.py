@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from kdasr.align import scratch
 from kdasr.align.aligner import Aligner, AlignOptions
-from kdasr.align.frontend import Frontend, cepstra
+from kdasr.align.frontend import Cepstra, Frontend
 from kdasr.align.gmm import Gmm, Statistics, accumulate
 from kdasr.align.model import speaker_frames
 from kdasr.align.segments import converted
@@ -22,7 +24,8 @@ from kdasr.lang.lexicon import Lexicon
 from kdasr.lang.topology import make_topology
 from kdasr.lang.tree import Tree
 
-NUM_PARTS = 4  # of the training set; fixed, so that the sums do not depend on the number of processes
+NUM_PARTS = 4  # of a training set at least; they do not depend on the number of processes, so sums do not either
+PART_FRAMES = 500_000  # of a part at most, but for its last utterance: statistics are gathered of a part at once
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ class TrainingSet:
     @cached_property
     def shares(self) -> list[Share]:
         """The parts' utterances."""
-        parts = [self.ids[number::NUM_PARTS] for number in range(min(NUM_PARTS, len(self.ids)))]
+        frames = sum(self.features.by_id[id].num_frames for id in self.ids)
+        number = min(len(self.ids), max(NUM_PARTS, -(-frames // PART_FRAMES)))
+        parts = [self.ids[first::number] for first in range(number)]
         return [Share(self.features.folder, part, [self.texts[id] for id in part], self.lexicon) for part in parts]
 
     def not_aligned(self, lost: Sequence[Sequence[int]]) -> list[str]:
@@ -90,7 +95,7 @@ class TrainingSet:
 
 
 class Part:
-    """A share of the training set; lives in a worker process.
+    """A share of the training set; lives in a worker process, its frames, alignment and graphs in scratch files.
 
     Args:
         share: its utterances.
@@ -100,17 +105,32 @@ class Part:
 
     Attributes:
         frames: of all utterances one after the other, (N, D) float32.
-        lengths: frames of each.
+        transitions: their transition ids, -1 of those that are not aligned, (N,) int32.
+        lengths: frames of each utterance.
     """
 
-    def __init__(self, share: Share, tree: Tree, paths: Sequence[np.ndarray | None], frontend: Frontend) -> None:
+    def __init__(self, share: Share, tree: Tree, paths: Iterable[np.ndarray | None], frontend: Frontend) -> None:
         table = FrameTable(share.features)
         utterances = [table.by_id[id] for id in share.ids]
-        self.share, self.tree, self.paths = share, tree, list(paths)
+        self.share, self.tree = share, tree
         self.speakers = [utterance.speaker for utterance in utterances]
         self.lengths = [utterance.num_frames for utterance in utterances]
-        self.cepstra = cepstra(table, utterances)
+        self.edges = np.cumsum([0, *self.lengths])
+        self.transitions = scratch.empty((sum(self.lengths),), np.int32)
+        self.follow(paths)
+        self.cepstra = Cepstra(table, utterances)
         self.see(frontend)
+
+    @property
+    def paths(self) -> list[np.ndarray | None]:
+        """The alignment: transition ids (T,) of each utterance, None of one that has none."""
+        each = (self.transitions[begin:end] for begin, end in pairwise(self.edges))
+        return [path if len(path) and path[0] >= 0 else None for path in each]
+
+    def follow(self, paths: Iterable[np.ndarray | None]) -> None:
+        """Takes an alignment, as `paths` gives one."""
+        for path, (begin, end) in zip(paths, pairwise(self.edges), strict=True):
+            self.transitions[begin:end] = -1 if path is None else path
 
     @property
     def matrices(self) -> tuple[torch.Tensor, ...]:
@@ -119,7 +139,13 @@ class Part:
 
     def see(self, frontend: Frontend, transforms: Mapping[str, torch.Tensor] | None = None) -> None:
         """Makes the frames anew, with fMLLR of each speaker if it is given."""
-        self.frames = torch.cat(speaker_frames(self.cepstra, self.speakers, frontend, transforms))
+        frames = None
+        for x, begin in zip(speaker_frames(self.cepstra, frontend, transforms), self.edges, strict=False):
+            if frames is None:
+                frames = torch.from_numpy(scratch.empty((sum(self.lengths), x.shape[1]), np.float32))
+            frames[begin : begin + len(x)] = x
+        assert frames is not None  # a share has utterances
+        self.frames = frames
 
     def tie(self, tree: Tree, options: AlignOptions, boost: float) -> None:
         """Takes a tree over: the alignment is converted, and graphs are made of its states.
@@ -129,10 +155,10 @@ class Part:
             options: of the aligner.
             boost: log of the factor on silence's likelihood.
         """
-        self.paths = [None if path is None else converted(path, self.tree, tree) for path in self.paths]
+        self.follow(None if path is None else converted(path, self.tree, tree) for path in self.paths)
         self.tree = tree
         lexicon = self.share.lexicon
-        graphs = [alignment_graph(lexicon.known(text), lexicon, tree) for text in self.share.texts]
+        graphs = (alignment_graph(lexicon.known(text), lexicon, tree) for text in self.share.texts)
         self.aligner = Aligner(graphs, self.lengths, options)
         self.boost = torch.zeros(tree.num_pdfs)
         self.boost[tree.silence_pdfs()] = boost
@@ -144,14 +170,12 @@ class Part:
         def log_likelihoods(number: int, pdfs: torch.Tensor) -> torch.Tensor:
             return gmm.log_likelihoods(matrices[number], pdfs).add_(boost[pdfs])
 
-        self.paths = self.aligner.align(log_likelihoods, transition_scores)
+        self.follow(self.aligner.align(log_likelihoods, transition_scores))
 
     def aligned(self) -> tuple[torch.Tensor, np.ndarray]:
         """Rows of `frames` that are aligned, (A,) long, and their transition ids, (A,)."""
-        kept = [path if path is not None else np.full(n, -1) for path, n in zip(self.paths, self.lengths, strict=True)]
-        transitions = np.concatenate(kept)
-        rows = np.flatnonzero(transitions >= 0)
-        return torch.from_numpy(rows), transitions[rows]
+        rows = np.flatnonzero(self.transitions >= 0)
+        return torch.from_numpy(rows), self.transitions[rows]
 
     def spoken(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of `frames` that are aligned to other phones than silence, (A,) long, and their pdfs, (A,) long."""

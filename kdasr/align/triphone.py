@@ -7,8 +7,9 @@ speaker-adaptive training, whose frames are transformed for each speaker by fMLL
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -98,12 +99,11 @@ def train(
         Refusal: the alignment is of other utterances, or more than `align_options.max_bad` do not align.
     """
     chosen = TrainingSet.of(features, texts, lexicon, align_options.max_bad)
-    items = [
-        (share, previous.tree, DELTAS if options.frontend == "deltas" else previous.frontend, paths)
-        for share, paths in zip(chosen.shares, _paths(chosen, alignment), strict=True)
-    ]
+    _expect_aligned(chosen, alignment)
+    frontend = DELTAS if options.frontend == "deltas" else previous.frontend
+    items = [(share, previous.tree, frontend, alignment.folder) for share in chosen.shares]
     with jobs.one_thread(), jobs.Workers(_part, items, num_jobs) as parts:
-        adaptation = Adaptation(parts, options, items[0][2])
+        adaptation = Adaptation(parts, options, frontend)
         adaptation.begin(previous)
         seen = functools.reduce(ContextStatistics.__add__, parts.each(_contexts, tree_options.width))
         tree, sums = build_tree(seen, previous.topology, tree_options)
@@ -116,8 +116,8 @@ def train(
     return model, chosen.not_aligned(lost)
 
 
-def _paths(chosen: TrainingSet, alignment: FrameTable) -> list[list[np.ndarray | None]]:
-    """By part the transition ids of each utterance, None where the alignment lacks it."""
+def _expect_aligned(chosen: TrainingSet, alignment: FrameTable) -> None:
+    """Refuses an alignment of other utterances, or of other frames."""
     known = [id for id in chosen.ids if id in alignment.by_id]
     if not known:
         raise Refusal(
@@ -127,10 +127,6 @@ def _paths(chosen: TrainingSet, alignment: FrameTable) -> list[list[np.ndarray |
         frames, found = chosen.features.by_id[id].num_frames, alignment.by_id[id].num_frames
         what = f"number of frames of {id}"
         io.expect_same(what, frames, found, alignment.folder, "align these features")
-    return [
-        [np.array(alignment.frames(id)) if id in alignment.by_id else None for id in share.ids]
-        for share in chosen.shares
-    ]
 
 
 class Adaptation:
@@ -191,8 +187,10 @@ class Adaptation:
         self.parts.each(Part.see, frontend, self.transforms)
 
 
-def _part(item: tuple[Share, Tree, Frontend, Sequence[np.ndarray | None]]) -> Part:
-    share, tree, frontend, paths = item
+def _part(item: tuple[Share, Tree, Frontend, Path]) -> Part:
+    share, tree, frontend, folder = item
+    alignment = FrameTable(folder)
+    paths = (alignment.frames(id) if id in alignment.by_id else None for id in share.ids)
     return Part(share, tree, paths, frontend)
 
 
@@ -204,9 +202,8 @@ def _lda(part: Part, context: int) -> LdaStatistics:
     """Sums of spliced cepstra but silence's, utterance by utterance: spliced all at once they would fill the memory."""
     rows, pdfs = part.spoken()
     total = LdaStatistics.of(_spliced(part.cepstra[0][:0], context), pdfs[:0], part.tree.num_pdfs)
-    edges = np.cumsum([0, *part.lengths])
-    bounds = np.searchsorted(rows.numpy(), edges)
-    for x, edge, begin, end in zip(part.cepstra, edges, bounds, bounds[1:], strict=False):
+    bounds = np.searchsorted(rows.numpy(), part.edges)
+    for x, edge, begin, end in zip(part.cepstra, part.edges, bounds, bounds[1:], strict=False):
         chosen = slice(begin, end)
         total += LdaStatistics.of(_spliced(x, context)[rows[chosen] - edge], pdfs[chosen], part.tree.num_pdfs)
     return total

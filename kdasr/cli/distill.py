@@ -13,6 +13,7 @@ from kdasr.cli import options, sets
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
 @sets.training_set
+@sets.transfer_sets
 @sets.dev_set
 @sets.targets
 @click.option(

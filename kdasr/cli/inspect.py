@@ -10,6 +10,7 @@ from kdasr.cli import options, sets
 @click.command()
 @click.argument("soft_targets", metavar="DIR")
 @sets.training_set
+@sets.transfer_sets
 @click.option("--teacher", "teachers", multiple=True, metavar="DIR", help="Teachers that made them; repeatable.")
 def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) -> None:
     """Print size, kept mass and entropy of soft targets; with their set and --teacher, the divergence from dense."""

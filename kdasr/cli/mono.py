@@ -16,7 +16,7 @@ from kdasr.cli import options
 @click.option("--features", required=True, metavar="DIR", help="Cepstra of the training set.")
 @click.option("--cuts", required=True, metavar="DIR", help="Its cuts, for the transcripts.")
 @click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
-@options.num_jobs
+@options.num_local_jobs
 def command(
     out: Path, features: str, cuts: str, lang: str, num_jobs: int, settings: options.Settings, overwrite: bool
 ) -> None:

@@ -1,7 +1,8 @@
-"""Options that the verbs share: settings (`--conf`, `--set`), `--overwrite`, `--num-jobs`."""
+"""Options that the verbs share: settings (`--conf`, `--set`), `--overwrite`, `--num-jobs`, `--scheduler`."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kdasr import config
+from kdasr import cluster, config
 from kdasr.refusal import Refusal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,9 +89,34 @@ def settings(function: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-num_jobs = click.option(
+_num_jobs = click.option(
     "--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Parallel processes."
 )
+
+
+def num_jobs(function: F) -> F:
+    """Adds `--num-jobs`, which the verb gets, and `--scheduler`, to whose workers `jobs.run` goes meanwhile."""
+
+    @_num_jobs
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Processes of a dask cluster, as many at once as --num-jobs says, in place of this machine's: the address "
+        "of its scheduler, tcp://HOST:8786. All its machines see the same files.",
+    )
+    @functools.wraps(function)
+    def wrapped(scheduler: str | None, **arguments: Any) -> Any:
+        with cluster.scheduler(scheduler):
+            return function(**arguments)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def num_local_jobs(function: F) -> F:
+    """Adds `--num-jobs`, and `--scheduler` because recipes give it to every verb with jobs: these exchange too much."""
+    text = "Changes nothing here: every pass adds up what all processes found, so they stay on this machine."
+    return _num_jobs(click.option("--scheduler", metavar="ADDRESS", expose_value=False, help=text)(function))
+
 
 nbest = click.option(
     "--nbest", type=click.IntRange(min=0), default=0, metavar="N", help="Write lists of the N best word sequences too."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +29,7 @@ class SetNames:
     features: str | None
     ali: str | None
     images: str | None
+    transfer: tuple[str, ...] = ()
 
     def source(self, settings: Settings) -> Source | None:
         """The set; None if none is named.
@@ -43,10 +44,13 @@ class SetNames:
             raise Refusal("half of a set", expected=self._wanted)
         if self.features is not None and self.images is not None:
             raise Refusal("two sets in place of one", expected=self._wanted)
+        if self.transfer and self.features is None:
+            raise Refusal("transfer sets are of features", expected="--features and --ali beside --transfer")
         if self.images is not None:
             return ImageSource(folder(self.images), settings.section("images"))
         if self.features is not None and self.ali is not None:
-            return FrameSource(folder(self.features), folder(self.ali), settings.section("frames"))
+            transfer = tuple(map(folder, self.transfer))
+            return FrameSource(folder(self.features), folder(self.ali), settings.section("frames"), transfer)
         return None
 
     def expected(self, settings: Settings) -> Source:
@@ -64,6 +68,17 @@ class SetNames:
 def training_set(function: F) -> F:
     """Adds `--features`, `--ali` and `--images`; the verb gets `train: SetNames`."""
     return _named(function, "train", "", "the set")
+
+
+def transfer_sets(function: F) -> F:
+    """Adds `--transfer` below `training_set`, whose set then holds these features' frames too, without labels."""
+
+    @wraps(function)
+    def wrapped(train: SetNames, transfer: tuple[str, ...], **arguments: Any) -> Any:
+        return function(train=replace(train, transfer=transfer), **arguments)
+
+    text = "Features of more speech to learn from the teacher, which needs no alignment; repeatable."
+    return click.option("--transfer", multiple=True, metavar="DIR", help=text)(wrapped)  # type: ignore[return-value]
 
 
 def dev_set(function: F) -> F:

@@ -46,11 +46,11 @@ class Examples(ABC):
 
     @abstractmethod
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (B, *input_shape) float32 and hard labels (B,) int64 of the examples `index` (B,) int64."""
+        """Inputs (B, *input_shape) float32 and hard labels (B,) int64, -1 for none, of examples `index` (B,) int64."""
 
     @abstractmethod
     def labels(self) -> Tensor:
-        """Hard labels of all examples, (N,) of an integer type."""
+        """Hard labels of all examples, (N,) of an integer type; -1 where there is none."""
 
     @abstractmethod
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -77,8 +77,8 @@ class Examples(ABC):
 
     def label_counts(self, pool: Tensor | None = None) -> Tensor:
         """How often each class is the label, (S,) int64, of the examples in `pool` or of all."""
-        labels = self.labels() if pool is None else self.labels()[pool]
-        return torch.bincount(labels.long().cpu(), minlength=self.num_classes)
+        labels = (self.labels() if pool is None else self.labels()[pool]).long().cpu()
+        return torch.bincount(labels[labels >= 0], minlength=self.num_classes)
 
     def names(self, index: Tensor) -> list[str]:
         """Names of the parts that the examples `index` lie in, each once."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from kdasr import io, log
 from kdasr.data.examples import Examples, RowMap
-from kdasr.data.table import FrameTable, Utterance
+from kdasr.data.table import FrameTable, Utterance, joined
 from kdasr.refusal import Refusal
 
 
@@ -56,21 +57,35 @@ def _strided(frames: Tensor, width: int) -> Tensor:
 
 
 class FrameExamples(Examples):
-    """The frames of all utterances that have both features and an alignment.
+    """The frames of all utterances that have both features and an alignment, and of transfer sets, which need none.
 
     Args:
         features: (num_frames, F) column.
         alignment: column of transition ids, with `transition_pdfs.npy` beside it.
         options: context and memory.
+        transfer: features of sets whose frames are learnt from a teacher alone (section 2): they have no labels.
 
     Raises:
-        Refusal: frame counts disagree, the two have no utterance in common, or the alignment is damaged.
+        Refusal: frame counts disagree, the two have no utterance in common, the alignment is damaged, or a transfer set
+            has features of another kind.
     """
 
     identity = ("num_pdfs", "alignment", "features", "left", "right")
 
-    def __init__(self, features: FrameTable, alignment: FrameTable, options: FrameOptions | None = None) -> None:
+    def __init__(
+        self,
+        features: FrameTable,
+        alignment: FrameTable,
+        options: FrameOptions | None = None,
+        transfer: Sequence[FrameTable] = (),
+    ) -> None:
         self.features, self.alignment, self.options = features, alignment, options or FrameOptions()
+        self.parts = self._match()
+        self._pdfs = self._read_pdfs()
+        for table in transfer:
+            self._transfer(table)
+        if transfer:
+            self.features = features = joined([features, *transfer])
         self.width = self.options.left + 1 + self.options.right
         self.input_shape = (self.width, features.dim)
         self.num_classes = int(alignment.info["num_pdfs"])
@@ -79,8 +94,6 @@ class FrameExamples(Examples):
         self.extractor = features.info.get("extractor")
         made_of = f"{features.fingerprint} {alignment.fingerprint} {self.options.left} {self.options.right}"
         self.fingerprint = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-        self.parts = self._match()
-        self._pdfs = self._read_pdfs()
         self._rows = RowMap(self.parts, features.by_id, str(features.folder))
 
     def _match(self) -> list[Utterance]:
@@ -123,8 +136,17 @@ class FrameExamples(Examples):
             )
         return torch.from_numpy(pdf_of[ids].astype(np.int32))
 
+    def _transfer(self, table: FrameTable) -> None:
+        """Adds all utterances of a set without labels."""
+        begin = len(self)
+        self.parts = [
+            *self.parts,
+            *(replace(utterance, begin=begin + utterance.begin) for utterance in table.utterances),
+        ]
+        self._pdfs = torch.cat([self._pdfs, self._pdfs.new_full((len(table),), -1)])
+
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of the frames `index` (B,) int64."""
+        """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of frames `index` (B,) int64; -1: no label."""
         labels = self._pdfs.index_select(0, index).long()
         if self._in_memory:
             return self._gather(index), labels
@@ -164,7 +186,7 @@ class FrameExamples(Examples):
         return list(self.alignment.info.get("pdf_names") or super().class_names())
 
     def labels(self) -> Tensor:
-        """The pdf of every frame, (N,) int32."""
+        """The pdf of every frame, (N,) int32; -1 of a transfer set's."""
         return self._pdfs
 
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -219,15 +241,18 @@ class FrameSource:
     features: Path
     alignment: Path
     options: FrameOptions = FrameOptions()
+    transfer: tuple[Path, ...] = ()
     section: ClassVar[str] = "frames"
 
     def open(self) -> FrameExamples:
         """The examples."""
-        return FrameExamples(FrameTable(self.features, "features"), FrameTable(self.alignment, "align"), self.options)
+        features, *transfer = (FrameTable(folder, "features") for folder in (self.features, *self.transfer))
+        return FrameExamples(features, FrameTable(self.alignment, "align"), self.options, transfer)
 
     def fingerprints(self) -> dict[str, str]:
         """Name of each input -> its content hash."""
         return {
             "features": io.fingerprint(self.features, "features"),
             "alignment": io.fingerprint(self.alignment, "align"),
+            **{f"transfer_{n}": io.fingerprint(folder, "features") for n, folder in enumerate(self.transfer)},
         }

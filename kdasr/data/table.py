@@ -6,10 +6,12 @@ utterances one after the other. Every column of a corpus has this layout, so all
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -116,6 +118,31 @@ class FrameTable:
 
     def __iter__(self) -> Iterator[tuple[Utterance, np.ndarray]]:
         return ((utterance, self.frames(utterance)) for utterance in self.utterances)
+
+
+def joined(tables: Sequence[FrameTable]) -> FrameTable:
+    """One column of several, one after the other, such as features of several sets.
+
+    Raises:
+        Refusal: they were made otherwise than the first, or two have an utterance of the same name.
+    """
+    first = tables[0]
+    whole, begin = copy(first), 0
+    whole.utterances, whole.shards = [], []
+    whole.fingerprint = hashlib.sha256(" ".join(table.fingerprint for table in tables).encode()).hexdigest()[:16]
+    for table in tables:
+        for fact in ("dim", "extractor", "frame_shift"):
+            own, found = first.info.get(fact), table.info.get(fact)
+            io.expect_same(f"{fact} of two sets", own, found, table.folder, "make both with the same settings")
+        whole.utterances += [replace(utterance, begin=begin + utterance.begin) for utterance in table.utterances]
+        whole.shards += table.shards
+        begin += len(table)
+    for cached in ("by_id", "shard_begins"):
+        whole.__dict__.pop(cached, None)
+    if len(whole.by_id) < len(whole.utterances):
+        twice = next(id for id, number in Counter(u.id for u in whole.utterances).items() if number > 1)
+        raise Refusal("an utterance is in two sets", where=twice, do="name each set once, or rename its cuts")
+    return whole
 
 
 class FrameTableWriter:

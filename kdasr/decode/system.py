@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from kdasr import fsa, io, jobs
@@ -86,30 +88,32 @@ def decode_systems(work: Sequence[DecodeJob], num_jobs: int) -> None:
         work: systems and sets.
         num_jobs: processes at most.
     """
-    begun = [job for job in work if io.begin(job.folder, job.made, job.overwrite)]
+    begun = [(job, job.parts()) for job in work if io.begin(job.folder, job.made, job.overwrite)]
     wanted = [
         (job, number, utterances)
-        for job in begun
-        for number, utterances in enumerate(job.parts())
+        for job, parts in begun
+        for number, utterances in enumerate(parts)
         if not is_written(job.folder, number, utterances)
     ]
     jobs.run(_decode_parts, [wanted[first::num_jobs] for first in range(min(num_jobs, len(wanted)))], num_jobs)
-    for job in begun:
+    for job, parts in begun:
         features, words = FrameTable(job.features), read_language(job.lang).lexicon.words
-        facts = join_parts(job.folder, len(job.parts()), words, features, job.decode.max_bad, job.wanted.nbest)
+        facts = join_parts(job.folder, len(parts), words, features, job.decode.max_bad, job.wanted.nbest)
         remove_parts(job.folder)
         io.finish(job.folder, **facts)
 
 
 def _decode_parts(wanted: Sequence[tuple[DecodeJob, int, Sequence[Utterance]]]) -> None:
-    for job, number, utterances in wanted:
-        lexicon, features = read_language(job.lang).lexicon, FrameTable(job.features).only(utterances)
-        searcher, seconds = _searcher(job.graph, len(lexicon.words), job.decode), dict[str, float]()
-        if job.kind == GMM:
-            scorer, seconds = gmm_scorer(job.models[0], features, searcher)
-        else:
-            scorer = dnn_scorer(job.models, features, job.mean, job.decode)
-        decode_part(job.folder, number, searcher, lexicon, features, scorer, job.wanted, seconds)
+    for job, parts in groupby(wanted, key=itemgetter(0)):
+        lexicon, table = read_language(job.lang).lexicon, FrameTable(job.features)
+        searcher = _searcher(job.graph, len(lexicon.words), job.decode)
+        for _, number, utterances in parts:
+            features, seconds = table.only(utterances), dict[str, float]()
+            if job.kind == GMM:
+                scorer, seconds = gmm_scorer(job.models[0], features, searcher)
+            else:
+                scorer = dnn_scorer(job.models, features, job.mean, job.decode)
+            decode_part(job.folder, number, searcher, lexicon, features, scorer, job.wanted, seconds)
 
 
 _searchers: dict[tuple[str, DecodeOptions], Searcher] = {}  # the last one: a large graph takes a while to be read

@@ -54,7 +54,8 @@ def distillation_loss(logits: Tensor, soft_targets: Tensor | Sparse, labels: Ten
     Args:
         logits: the student's z, (B, S).
         soft_targets: the teacher's p_T, (B, S).
-        labels: y, (B,) int64; not looked at when the hard weight is 0.
+        labels: y, (B,) int64; -1 of a frame without a label, which has no hard term; not looked at when the hard
+            weight is 0.
         options: T, w_soft, w_hard.
     """
     soft = (options.soft_weight * options.temperature**2, soft_targets, options.temperature)
@@ -88,6 +89,8 @@ class _CrossEntropies(torch.autograd.Function):
             z = values if temperature == 1 else values / temperature
             q = z.softmax(1)
             log_sum = (top / temperature).double() - q.amax(1).log()  # of the largest z, q = exp(z) / sum
+            if not isinstance(p, Sparse) and p.ndim == 1:
+                log_sum = log_sum[p >= 0]  # the others have no label
             loss += weight * (log_sum.sum() - _expected(p, z))
             part, scale = _minus(q, p), weight / (temperature * len(z))
             gradient = part.mul_(scale) if gradient is None else gradient.add_(part, alpha=scale)
@@ -106,7 +109,7 @@ def _expected(p: Tensor | Sparse, z: Tensor) -> Tensor:
         tail = p.background.double() @ (z @ p.shape).double()
         return tail + p.excess.double() @ z.flatten().index_select(0, p.index).double()
     if p.ndim == 1:
-        return z.gather(1, p[:, None]).double().sum()
+        return z.gather(1, p.clamp(min=0)[:, None])[p >= 0].double().sum()
     return (p * z).double().sum()
 
 
@@ -116,5 +119,6 @@ def _minus(q: Tensor, p: Tensor | Sparse) -> Tensor:
         q.view(-1).index_add_(0, p.index, p.excess, alpha=-1.0)
         return q.addr_(p.background, p.shape, alpha=-1.0)
     if p.ndim == 1:
-        return q.scatter_add_(1, p[:, None], q.new_full((len(p), 1), -1.0))
+        q.scatter_add_(1, p.clamp(min=0)[:, None], q.new_full((len(p), 1), -1.0))
+        return q.index_fill_(0, torch.nonzero(p < 0)[:, 0], 0.0)
     return q.sub_(p)

@@ -146,7 +146,7 @@ def make(job: SoftTargetsJob, num_jobs: int = 1) -> dict[str, Any]:
     if io.begin(job.folder, job.made, job.overwrite):
         maker = job.open()
         numbers = range(maker.num_shards)
-        if num_jobs == 1:
+        if jobs.here(num_jobs):
             records = maker.write(numbers)
         else:
             pieces = [numbers[first::num_jobs] for first in range(min(num_jobs, len(numbers)))]

@@ -72,7 +72,7 @@ class Objective(Protocol):
 
         Args:
             logits: (B, S) float32.
-            labels: (B,) int64.
+            labels: (B,) int64; -1 where there is none.
             index: numbers of the examples, (B,) int64, on the CPU.
             inputs: (B, ...) float32, as the model got them.
         """
@@ -231,13 +231,13 @@ class Trainer:
         self.step += 1
         scored = self.step % SCORED_STEPS == 0 or not (self.lately.scored and self.this_epoch.scored)
         right = int((logits.detach().argmax(1) == y).sum()) if scored else 0
-        total = torch.tensor([value * len(y), len(y), right, self.ranks.first and self._due()], dtype=torch.float64)
-        self.ranks.add(total := total.to(self.device))
-        loss_sum, frames, right, due = total.tolist()
+        sums = [value * len(y), len(y), right, int((y >= 0).sum()), self.ranks.first and self._due()]
+        self.ranks.add(total := torch.tensor(sums, dtype=torch.float64).to(self.device))
+        loss_sum, frames, right, labelled, due = total.tolist()
         for running in (self.lately, self.this_epoch):
             running.add(int(frames), loss_sum, norm)
             if scored:
-                running.score(int(frames), int(right))
+                running.score(int(labelled), int(right))
         return bool(due)
 
     def _diverged(self, index: Tensor, x: Tensor, loss: float, norm: float, rate: float) -> Refusal:
@@ -373,7 +373,7 @@ class Running:
         """Means a frame, accuracy over the steps scored, and frames a second."""
         values = {
             "loss": self.loss / self.frames,
-            "accuracy": self.right / self.scored,
+            "accuracy": self.right / max(1, self.scored),
             "gradient_norm": self.norm / self.steps,
         }
         return {**values, "frames_per_second": self.frames / seconds} if seconds else values

@@ -49,7 +49,7 @@ def test_far_from_all_means_the_sum_of_exponentials_does_not_underflow():
 
 def test_a_flat_start_has_every_frame_s_mean_and_variance():
     frames = torch.randn(500, 3) * torch.tensor([1.0, 2.0, 3.0]) + 5
-    gmm = flat_gmm(frames, 7)
+    gmm = flat_gmm(lambda: [frames], 7)
     assert gmm.num_pdfs == len(gmm) == 7 and torch.equal(gmm.weight, torch.ones(7))
     assert torch.allclose(gmm.mean, frames.mean(0).expand(7, 3), atol=1e-4)
     assert torch.allclose(gmm.variance, frames.var(0, unbiased=False).expand(7, 3), rtol=1e-4)
@@ -123,7 +123,7 @@ def test_at_a_fixed_alignment_the_likelihood_never_falls():
     torch.manual_seed(1)
     frames = torch.cat([torch.randn(150, 3) + shift for shift in (-3, 0, 2, 4)])
     pdfs = torch.arange(len(frames)) % 2
-    gmm, generator = flat_gmm(frames, 2), torch.Generator().manual_seed(0)
+    gmm, generator = flat_gmm(lambda: [frames], 2), torch.Generator().manual_seed(0)
     last, fell = -math.inf, []
     for number in range(24):
         statistics = accumulate(gmm, frames, pdfs)
@@ -135,7 +135,7 @@ def test_at_a_fixed_alignment_the_likelihood_never_falls():
             gmm = split(gmm, torch.bincount(gmm.pdf, weights=statistics.occupancy), len(gmm) + 3, 0.25, 1.0, generator)
             last = -math.inf  # a split may cost a little
     assert not any(fell) and len(gmm) == 8
-    start = accumulate(flat_gmm(frames, 2), frames, pdfs).log_likelihood
+    start = accumulate(flat_gmm(lambda: [frames], 2), frames, pdfs).log_likelihood
     assert last > start + 0.1 * len(frames)  # and it does rise
 
 

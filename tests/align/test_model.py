@@ -33,7 +33,8 @@ LOG_PROBS = torch.from_numpy(np.log(TABLE.probability)).float()
 
 
 def toy_model(dim: int = 6) -> GmmModel:
-    return GmmModel(flat_gmm(torch.randn(50, dim), TABLE.num_pdfs), LOG_PROBS, TREE)
+    frames = torch.randn(50, dim)
+    return GmmModel(flat_gmm(lambda: [frames], TABLE.num_pdfs), LOG_PROBS, TREE)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def rounds_here(table: FrameTable, options: MonophoneOptions = OPTIONS) -> tuple
     parts = Here(flat_part, TrainingSet.of(table, TEXTS, LEXICON, 0.0).shares)
     tree = Tree.monophone(make_topology(LEXICON))
     parts.each(Part.tie, tree, SCALES, float(np.log(options.boost_silence)))
-    gmm = flat_gmm(torch.cat(gmm_frames(table)), tree.num_pdfs)
+    gmm = flat_gmm(lambda: gmm_frames(table), tree.num_pdfs)
     gmm, transitions, lost = rounds.run(parts, gmm, tree, options, SCALES, first=0)  # type: ignore[arg-type]
     return GmmModel(gmm, transitions, tree), lost, parts
 

@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("k2")
 
-from kdasr.align import fmllr
+from kdasr.align import fmllr, scratch
 from kdasr.align.aligner import AlignOptions
 from kdasr.align.frontend import DELTAS, Projection
 from kdasr.align.gmm import Gmm, flat_gmm
@@ -44,6 +44,21 @@ def test_every_utterance_is_in_one_part_of_a_fixed_number(speech):
     assert all(share.texts == [TEXTS[id] for id in share.ids] for share in shares)
 
 
+def test_a_large_set_has_more_parts_of_bounded_size(speech, monkeypatch):
+    longest = max(utterance.num_frames for utterance in speech.utterances)
+    monkeypatch.setattr("kdasr.align.part.PART_FRAMES", 2 * longest)
+    shares = TrainingSet.of(speech, TEXTS, LEXICON, 0.0).shares
+    assert len(shares) > NUM_PARTS and sorted(id for share in shares for id in share.ids) == sorted(TEXTS)
+
+
+def test_what_grows_with_a_part_lies_in_files(speech, monkeypatch):
+    made, empty = [], scratch.empty
+    monkeypatch.setattr(scratch, "empty", lambda *shape: made.append(empty(*shape)) or made[-1])  # type: ignore[func-returns-value]
+    part = part_of(speech, TEXTS)
+    assert [array.ctypes.data for array in made] == [part.transitions.ctypes.data, part.frames.data_ptr()]
+    assert isinstance(part.aligner._arcs[0].base, np.memmap) and all(isinstance(array, np.memmap) for array in made)
+
+
 def test_frames_are_those_of_the_front_end_and_of_each_speaker_s_transform(speech):
     part, whole = part_of(speech, TEXTS), [speech.by_id[id] for id in TEXTS]
     assert torch.equal(part.frames, torch.cat(gmm_frames(speech, whole, DELTAS)))
@@ -60,7 +75,7 @@ def test_frames_are_those_of_the_front_end_and_of_each_speaker_s_transform(speec
 
 def test_speech_is_what_is_aligned_to_other_phones_than_silence(speech):
     part = part_of(speech, TEXTS)
-    part.paths[3] = None
+    part.follow([None if number == 3 else path for number, path in enumerate(part.paths)])
     rows, pdfs = part.spoken()
     edges = np.cumsum([0, *part.lengths])
     expected = [
@@ -93,7 +108,7 @@ def test_an_utterance_too_short_for_the_flat_start_is_found_by_realignment(tmp_p
     features = {"a1": rng.normal(size=(60, 4)), "a2": rng.normal(size=(8, 4))}  # SIL A SIL is flat from 13 frames on
     table = FrameTable(write_features(tmp_path / "mfcc", {id: array.astype("f4") for id, array in features.items()}))
     part = part_of(table, {"a1": "A", "a2": "A"})
-    gmm = flat_gmm(part.frames, part.tree.table.num_pdfs)
+    gmm = flat_gmm(lambda: [part.frames], part.tree.table.num_pdfs)
     statistics, counts, lost = part.statistics(gmm)
     assert lost == [1] and statistics.num_frames == 60 == counts.sum()
     part.align(gmm, torch.zeros(len(part.tree.table)))
@@ -102,7 +117,7 @@ def test_an_utterance_too_short_for_the_flat_start_is_found_by_realignment(tmp_p
 
 
 def test_boosted_silence_takes_more_frames(speech):
-    gmm, frames = flat_gmm(torch.cat(gmm_frames(speech)), 25), []
+    gmm, frames = flat_gmm(lambda: gmm_frames(speech), 25), []
     gmm.mean.add_(torch.randn(gmm.mean.shape, generator=torch.Generator().manual_seed(0)))
     for boost in (0.0, 60.0):
         part = part_of(speech, TEXTS, boost)

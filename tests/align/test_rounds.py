@@ -34,7 +34,7 @@ def test_training_on_nothing_but_lost_utterances_is_refused(tmp_path):
     parts = Here(flat_part, [Share(table.folder, ["a1"], ["A"], LEXICON)])
     tree = Tree.monophone(make_topology(LEXICON))
     with pytest.raises(Refusal, match="GMM training: no utterance aligns in round 0; check that audio and"):
-        rounds.run(parts, flat_gmm(torch.randn(9, 12), 25), tree, OPTIONS, SCALES, first=0)  # type: ignore[arg-type]
+        rounds.run(parts, flat_gmm(lambda: [torch.randn(9, 12)], 25), tree, OPTIONS, SCALES, first=0)  # type: ignore[arg-type]
 
 
 def test_mixtures_may_be_changed_before_a_round_s_statistics(tmp_path):
@@ -48,7 +48,7 @@ def test_mixtures_may_be_changed_before_a_round_s_statistics(tmp_path):
         seen.append((number, len(gmm)))
         return gmm
 
-    gmm = flat_gmm(parts.parts[0].frames, tree.num_pdfs)
+    gmm = flat_gmm(lambda: [parts.parts[0].frames], tree.num_pdfs)
     rounds.run(parts, gmm, tree, OPTIONS, SCALES, first=1, before=before)  # type: ignore[arg-type]
     assert [number for number, _ in seen] == [1, 2, 3, 4] and seen[-1][1] > seen[0][1]
 

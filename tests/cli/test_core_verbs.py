@@ -56,6 +56,29 @@ def test_the_road_from_members_to_a_scored_student(folder, capsys):
     assert f"ensemble: frame accuracy {100 * scored['accuracy']:.2f} %" in capsys.readouterr().out
 
 
+def test_a_student_learns_from_frames_without_labels_too(folder, capsys):
+    """Section 2: the transfer set may be other data. Stored and live targets of it are the same."""
+    call(folder, "train", "taught-more", "--seeds", "0-1")
+    write_set(folder / "more", 6, seed=3)
+    features = folder / "more" / "feats" / "utterances.jsonl"
+    features.write_text(features.read_text().replace('"u', '"more-u'))
+    teacher, transfer = ("--teacher", f"{folder}/taught-more"), ("--transfer", f"{folder}/more/feats")
+    keep = ("--set", "store.keep=8", "--set", "store.mass=1", "--set", "store.bits=16")
+    call(folder, "soft-targets", "more-soft", *teacher, *transfer, *keep, dev=False)
+    call(folder, "distill", "by-stored", "--soft-targets", f"{folder}/more-soft", *transfer)
+    call(folder, "distill", "by-live", *teacher, *transfer)
+    call(folder, "distill", "without", *teacher)
+    stored, live, without = (info(folder, f"{name}/student-0") for name in ("by-stored", "by-live", "without"))
+    assert "transfer_0" in live["inputs"] and "transfer_0" not in without["inputs"]
+    assert info(folder, "more-soft")["num_frames"] == live["num_examples"] > without["num_examples"]
+    assert live["steps"] > without["steps"]
+    assert stored["dev"]["cross_entropy"] == pytest.approx(live["dev"]["cross_entropy"], rel=0.02)
+    with pytest.raises(Refusal, match=r"features of soft targets and examples does not match"):
+        call(folder, "distill", "mixed", "--soft-targets", f"{folder}/more-soft")
+    with pytest.raises(Refusal, match=r"transfer sets are of features .expected --features and --ali beside"):
+        cli.main(["distill", f"{folder}/x", "--images", f"{folder}", *teacher, *transfer], standalone_mode=False)
+
+
 def test_seeds():
     assert seeds("0-4") == [0, 1, 2, 3, 4] and seeds("7") == [7] and seeds("0,2-3,9") == [0, 2, 3, 9]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 pytest.importorskip("lhotse")
@@ -11,7 +12,7 @@ pytest.importorskip("soundfile")
 
 from lhotse import SupervisionSegment
 
-from kdasr import io
+from kdasr import cluster, io
 from kdasr.cli import options
 from kdasr.corpora import manifests
 from kdasr.corpora.validate import Found, Sound
@@ -27,3 +28,16 @@ def test_a_transcript_is_of_all_supervisions_and_without_any_there_is_none(tmp_p
     manifests.save_cuts(tmp_path / "cuts", [cut])
     io.finish(tmp_path / "cuts")
     assert options.transcripts(tmp_path / "cuts") == expected
+
+
+@pytest.mark.parametrize(
+    ("decorator", "scheduler"), [(options.num_jobs, "tcp://host:8786"), (options.num_local_jobs, None)]
+)
+def test_a_verb_with_jobs_takes_a_scheduler_and_some_do_not_use_it(decorator, scheduler):
+    @click.command()
+    @decorator
+    def command(num_jobs: int) -> None:
+        assert (num_jobs, cluster.address()) == (3, scheduler)
+
+    command.main(["--num-jobs", "3", "--scheduler", "tcp://host:8786"], standalone_mode=False)
+    assert cluster.address() is None

@@ -53,6 +53,37 @@ def test_windows_are_those_of_a_naive_loop(utterances, tmp_path, memory, dtype, 
     )
 
 
+@pytest.mark.parametrize("memory", [4.0, 0.0], ids=["in memory", "from disk"])
+def test_transfer_sets_follow_the_aligned_frames_without_labels(utterances, tmp_path, memory):
+    features, pdfs = utterances
+    more = {f"sp0.9-{name}": frames + 1 for name, frames in list(features.items())[:3]}
+    last = {"other": features["u1"] * 2}
+    write_features(tmp_path / "more", more)
+    write_features(tmp_path / "last", last)
+    options = FrameOptions(3, 2, memory)
+    alone = open_set(tmp_path, features, pdfs, options)
+    tables = [FrameTable(tmp_path / name) for name in ("more", "last")]
+    examples = FrameExamples(alone.features, alone.alignment, options, tables)
+    every = [*features.values(), *more.values(), *last.values()]
+    x, y = examples.batch(torch.arange(len(examples)))
+    np.testing.assert_array_equal(x.numpy(), np.concatenate([naive_windows(frames, 3, 2) for frames in every]))
+    assert torch.equal(y[: len(alone)], alone.labels().long()) and (y[len(alone) :] == -1).all()
+    assert [part.id for part in examples.parts] == [*features, *more, *last]
+    assert torch.equal(examples.label_counts(), alone.label_counts())
+    facts, own = examples.facts(), alone.facts()
+    assert facts["features"] != own["features"] and facts["alignment"] == own["alignment"]
+    assert examples.fingerprint != alone.fingerprint and examples.names(torch.tensor([len(examples) - 1])) == ["other"]
+
+
+def test_transfer_sets_of_another_kind_or_named_twice_are_refused(utterances, tmp_path):
+    alone = open_set(tmp_path, *utterances)
+    write_features(tmp_path / "wide", {"x": np.zeros((9, 7), np.float32)})
+    with pytest.raises(Refusal, match=r"wide: dim of two sets does not match .expected \d+, found 7.; make both with"):
+        FrameExamples(alone.features, alone.alignment, None, [FrameTable(tmp_path / "wide")])
+    with pytest.raises(Refusal, match="u0: an utterance is in two sets; name each set once, or rename its cuts"):
+        FrameExamples(alone.features, alone.alignment, None, [FrameTable(tmp_path / "feats")])
+
+
 @pytest.mark.parametrize("bad", [{"left": -1}, {"right": -1}, {"memory": -0.5}])
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ValueError, match="left and right, frames, and memory, GiB, are at least 0"):

@@ -112,6 +112,21 @@ def test_logits_far_from_0_lose_no_digits_that_they_have(offset: float):
         torch.testing.assert_close(gradient(loss, z32), slope, rtol=1e-4, atol=1e-6)
 
 
+def test_a_frame_without_a_label_has_no_hard_term_and_its_whole_soft_one():
+    z, v, y = draw()
+    p, options = F.softmax(v.div(2), dim=1), DistillOptions(2.0, 1.0, 0.5)
+    some = y.clone()
+    some[[1, 4]] = -1
+    known = some >= 0
+    hard = F.cross_entropy(z[known], y[known], reduction="sum") / B
+    plain = distillation_loss(z, p, y, DistillOptions(2.0, 1.0, 0.0)) + 0.5 * hard
+    loss = distillation_loss(z, p, some, options)
+    assert float(loss) == pytest.approx(float(plain), rel=1e-6)
+    torch.testing.assert_close(gradient(loss, z), gradient(plain, z), rtol=1e-5, atol=1e-7)
+    none = distillation_loss(z, p, torch.full_like(y, -1), options)
+    assert float(none) == pytest.approx(float(distillation_loss(z, p, y, DistillOptions(2.0, 1.0, 0.0))), rel=1e-6)
+
+
 def test_labels_are_not_looked_at_without_a_hard_weight():
     z, v, y = draw()
     p, options = F.softmax(v, dim=1), DistillOptions(1.0, 1.0, 0.0)

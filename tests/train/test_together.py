@@ -133,7 +133,7 @@ def test_a_lost_process_stops_all_and_the_next_start_goes_on(folder):
 def test_training_goes_on_with_another_number_of_processes(folder):
     settings: dict[str, object] = {"checkpoint_steps": 4}
     assert start(folder, "fewer", 2, settings, lost_at=11)[0] != 0
-    fewer, alone = train(folder, "fewer", 1, **settings), train(folder, "alone", 1, **settings)
+    fewer, alone = train(folder, "fewer", 1, **settings), train(folder, "single", 1, **settings)
     assert torch.allclose(curve(fewer), curve(alone), atol=1e-4)
 
 
