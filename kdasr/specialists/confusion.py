@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr.refusal import Refusal
@@ -20,6 +21,8 @@ class SubsetOptions:
         size: classes of each, those whose columns are nearest to its centroid; some are in several subsets.
         partition: take the clusters themselves in place of it, each class in one subset.
         correlation: of the predictions in place of their covariance, so that frequent classes do not decide alone.
+        cosine: compare the directions of columns, each without its class's own variance, so that it counts what a class
+            is confused with, not how much; false: columns as they are, whose rare classes all lie near zero.
         fraction: part of the transfer set, above 0 to 1.
         limit: most classes whose whole matrix is kept, S x S float64 (128 MiB at 4096); above, a sketch of its columns.
         sketch: numbers of each column in a sketch; distances are then right to about 1 / sqrt of it.
@@ -31,7 +34,8 @@ class SubsetOptions:
     number: int = 10
     size: int = 100
     partition: bool = False
-    correlation: bool = False
+    correlation: bool = True
+    cosine: bool = True
     fraction: float = 1.0
     limit: int = 4096
     sketch: int = 256
@@ -44,6 +48,16 @@ class SubsetOptions:
             raise ValueError("number, size, limit, sketch, batch and starts are at least 1")
         if not 0 < self.fraction <= 1:
             raise ValueError("fraction lies in 0 < fraction <= 1")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over predictions, float64: their number, themselves and their squares (S,), products (S, S) or sketched (S, r)."""
+
+    count: int
+    total: Tensor
+    squares: Tensor
+    products: Tensor
 
 
 class Confusion:
@@ -61,11 +75,11 @@ class Confusion:
     """
 
     def __init__(self, num_classes: int, options: SubsetOptions) -> None:
-        self.correlation, self.count = options.correlation, 0
+        self.options, self.count = options, 0
         self.basis: Tensor | None = None  # (S, r)
         if num_classes > options.limit:
             if options.correlation:
-                do = "raise subsets.limit, or take the covariance"
+                do = "raise subsets.limit, or set subsets.correlation to false"
                 what = "a correlation wants the whole matrix"
                 raise Refusal(what, expected=f"at most {options.limit} classes", found=num_classes, do=do)
             generator = torch.Generator().manual_seed(options.seed)
@@ -73,34 +87,55 @@ class Confusion:
             self.basis = drawn / options.sketch**0.5
         width = num_classes if self.basis is None else options.sketch
         self.total = torch.zeros(num_classes, dtype=torch.float64)
+        self.squares = torch.zeros(num_classes, dtype=torch.float64)
         self.products = torch.zeros(num_classes, width, dtype=torch.float64)
 
-    def add(self, p: Tensor) -> None:
-        """Adds predictions, (B, S).
+    def moments(self, p: Tensor) -> Moments:
+        """What predictions (B, S) add, computed where they are; any number of threads may ask at once.
 
         Raises:
             Refusal: some are not finite.
         """
-        p = p.double().cpu()
+        p = p.double()
         bad = int((~torch.isfinite(p)).any(1).sum())
         if bad:
             do = "train the generalist anew, or look for values in the features that are not finite"
             raise Refusal("predictions that are not numbers", expected="finite ones", found=f"{bad} of {len(p)}", do=do)
-        self.count += len(p)
-        self.total += p.sum(0)
-        self.products.addmm_(p.t(), p if self.basis is None else p @ self.basis)
+        products = p.t() @ (p if self.basis is None else p @ self.basis.to(p.device))
+        return Moments(len(p), p.sum(0).cpu(), p.square().sum(0).cpu(), products.cpu())
 
-    def columns(self) -> Tensor:
-        """A row for each class, its column of the matrix, (S, S), or the sketch of it, (S, r); float64."""
+    def add(self, some: Moments) -> None:
+        """Adds those of a batch."""
+        self.count += some.count
+        self.total += some.total
+        self.squares += some.squares
+        self.products += some.products
+
+    def matrix(self) -> Tensor:
+        """Covariance or correlation, a row for each class, (S, S), or the sketch of it, (S, r); float64."""
         if not self.count:
             raise Refusal("no predictions", expected="one example at least")
         mean = self.total / self.count
         product = mean if self.basis is None else mean @ self.basis
         found = self.products / self.count - torch.outer(mean, product)
-        if not self.correlation:
+        if not self.options.correlation:
             return found
-        deviation = found.diagonal().clamp_min(1e-30).sqrt()
+        deviation = self._variance().sqrt()
         return found / torch.outer(deviation, deviation)
+
+    def columns(self) -> Tensor:
+        """What k-means looks at, a row for each class: the matrix, or without its diagonal and of length 1."""
+        found = self.matrix()
+        if not self.options.cosine:
+            return found
+        if self.basis is None:
+            found.fill_diagonal_(0)
+        else:
+            found -= self._variance()[:, None] * self.basis
+        return F.normalize(found, dim=1, eps=1e-30)
+
+    def _variance(self) -> Tensor:
+        return (self.squares / self.count - (self.total / self.count).square()).clamp_min(1e-30)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Gain:
                 {"specialists": number, **_row(row, "joint")} for number, row in enumerate(self.covered.tolist())
             ],
             "by_specialist": [
-                {"specialist": number, "classes": len(subset), **_row(row, "specialist")}
+                {"number": number, "classes": len(subset), **_row(row, "specialist")}
                 for number, (subset, row) in enumerate(zip(self.subsets, self.conditional.tolist(), strict=True))
             ],
         }
@@ -135,7 +135,7 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"{name}: {_line(found[name], who)}")
     lines += [f"{row['specialists']} cover the class: {_line(row, 'joint')}" for row in found["by_coverage"]]
     lines += [
-        f"within specialist {row['specialist']}'s {row['classes']}: {_line(row, 'specialist')}"
+        f"within specialist {row['number']}'s {row['classes']}: {_line(row, 'specialist')}"
         for row in found["by_specialist"]
     ]
     return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor
 
 from kdasr import io, jobs
-from kdasr.data.examples import Examples, Source
+from kdasr.data.examples import Source
 from kdasr.distill.ensemble import VERBS, Ensemble
 from kdasr.refusal import Refusal
-from kdasr.specialists.confusion import Confusion, SubsetOptions, cluster
+from kdasr.specialists.confusion import Confusion, Moments, SubsetOptions, cluster
 from kdasr.specialists.dustbin import expect_subset
 from kdasr.train.accuracy import BATCH
 
@@ -52,14 +51,17 @@ def make_subsets(job: SubsetsJob) -> dict[str, Any]:
         generalist.expect(examples)
         confusion = Confusion(examples.num_classes, job.subsets)
         pool = examples.pool(job.subsets.fraction, job.subsets.seed)
-        for p in _predictions(generalist, examples, pool):
-            confusion.add(p)
-        columns = confusion.columns()
-        found, names = cluster(columns, job.subsets), examples.class_names()
+
+        def moments(some: Tensor) -> Moments:
+            return confusion.moments(generalist.probabilities(examples.batch(some)[0]))
+
+        for some in jobs.in_threads(moments, pool.split(BATCH)):
+            confusion.add(some)
+        found, names = cluster(confusion.columns(), job.subsets), examples.class_names()
         listed = [{"classes": some, "names": [names[number] for number in some]} for some in found.subsets]
         io.write_json(job.folder / SUBSETS, {"subsets": listed, "order": found.order, "names": names})
         if confusion.basis is None:
-            io.save_array(job.folder / MATRIX, columns.numpy().astype(np.float32))
+            io.save_array(job.folder / MATRIX, confusion.matrix().numpy().astype(np.float32))
         covered = torch.tensor([number for some in found.subsets for number in some]).bincount(minlength=len(names))
         io.finish(
             job.folder,
@@ -71,11 +73,6 @@ def make_subsets(job: SubsetsJob) -> dict[str, Any]:
             subsets_per_class=float(covered.double().mean()),
         )
     return io.read_info(job.folder)
-
-
-def _predictions(generalist: Ensemble, examples: Examples, pool: Tensor) -> Iterator[Tensor]:
-    """The generalist's p of the examples `pool`, batch by batch."""
-    return jobs.in_threads(lambda some: generalist.probabilities(examples.batch(some)[0]), pool.split(BATCH))
 
 
 def read_subsets(folder: Path, generalist: Path) -> list[tuple[int, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr import io, models
@@ -15,6 +16,8 @@ from kdasr.report.confusion import draw_confusion
 from kdasr.specialists.confusion import Confusion, SubsetOptions, cluster
 from kdasr.specialists.subsets import SubsetsJob, listing, make_subsets, ordered, read_subsets
 from tests.specialists.conftest import source
+
+PAPER = SubsetOptions(correlation=False, cosine=False)
 
 
 def blocks(rows: int, classes: int = 12, size: int = 3, seed: int = 0) -> Tensor:
@@ -29,23 +32,37 @@ def blocks(rows: int, classes: int = 12, size: int = 3, seed: int = 0) -> Tensor
 def matrix(p: Tensor, options: SubsetOptions, batch: int = 64) -> Tensor:
     confusion = Confusion(p.shape[1], options)
     for some in p.split(batch):
-        confusion.add(some)
+        confusion.add(confusion.moments(some))
     return confusion.columns()
 
 
 def test_the_streamed_covariance_and_correlation_are_numpys():
     p = blocks(500)
-    torch.testing.assert_close(
-        matrix(p, SubsetOptions()), torch.from_numpy(np.cov(p.double().numpy().T, bias=True)), atol=1e-12, rtol=1e-9
-    )
+    expected = torch.from_numpy(np.cov(p.double().numpy().T, bias=True))
+    torch.testing.assert_close(matrix(p, PAPER), expected, atol=1e-12, rtol=1e-9)
     expected = torch.from_numpy(np.corrcoef(p.double().numpy().T))
-    torch.testing.assert_close(matrix(p, SubsetOptions(correlation=True)), expected, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(matrix(p, SubsetOptions(cosine=False)), expected, atol=1e-9, rtol=1e-9)
+    expected = F.normalize(expected.fill_diagonal_(0), dim=1)
+    torch.testing.assert_close(matrix(p, SubsetOptions()), expected, atol=1e-9, rtol=1e-9)
+
+
+def test_classes_of_any_frequency_go_where_they_are_confused():
+    """Of each block one class in three is a hundred times rarer; covariances of the rare lie near zero, all alike."""
+    p = blocks(4000)
+    p[:, :4] /= 100
+    p /= p.sum(1, keepdim=True)
+    parts = {frozenset(range(block, 12, 4)) for block in range(4)}
+    found = [
+        cluster(matrix(p, options), options).subsets
+        for options in (SubsetOptions(4, 3), replace(PAPER, number=4, size=3))
+    ]
+    assert {frozenset(some) for some in found[0]} == parts != {frozenset(some) for some in found[1]}
 
 
 def test_a_sketch_keeps_the_distances_between_columns_and_the_clusters():
     """256 numbers a column: distances right to a fifth at worst, 6 % as a rule."""
     p = torch.cat([blocks(800, 60, 6), blocks(800, 60, 6, seed=1)])
-    exact, sketch = (matrix(p, SubsetOptions(limit=limit, sketch=256)) for limit in (60, 59))
+    exact, sketch = (matrix(p, replace(PAPER, limit=limit, sketch=256)) for limit in (60, 59))
     assert sketch.shape == (60, 256)
     off = ~torch.eye(60, dtype=torch.bool)
     ratio = (torch.cdist(sketch, sketch) / torch.cdist(exact, exact))[off]
@@ -82,9 +99,10 @@ def test_subsets_that_cannot_be_are_refused(options, line):
 
 
 def test_a_cluster_that_stays_empty_is_refused():
-    columns = torch.zeros(5, 5, dtype=torch.float64)  # all alike
-    with pytest.raises(Refusal, match="cluster 1: a subset without a class"):
-        cluster(columns, SubsetOptions(2, partition=True))
+    columns = torch.zeros(5, 5, dtype=torch.float64)
+    columns[4] = 1  # two kinds of columns, three clusters
+    with pytest.raises(Refusal, match=r"cluster \d: a subset without a class"):
+        cluster(columns, SubsetOptions(3, partition=True))
 
 
 def test_predictions_that_are_not_numbers_are_refused():
@@ -119,13 +137,13 @@ def test_a_folder_of_subsets_is_read_listed_and_drawn(data, tmp_path):
     with torch.no_grad():
         x = source(data).open().batch(torch.arange(len(source(data).open())))[0]
         p = models.load(data / "generalist" / "model.safetensors")(x).softmax(1)
-    np.testing.assert_allclose(found, np.cov(p.numpy()[:, order].T, bias=True), atol=1e-6)
+    np.testing.assert_allclose(found, np.corrcoef(p.double().numpy()[:, order].T), atol=1e-4)
     assert draw_confusion(tmp_path / "x.png", found, names) and (tmp_path / "x.png").stat().st_size > 1000
     assert make_subsets(job) == info
 
 
 def test_subsets_of_another_generalist_and_sketches_to_draw_are_refused(data, tmp_path):
-    options = SubsetOptions(2, 3, limit=7)
+    options = SubsetOptions(2, 3, limit=7, correlation=False)
     job = SubsetsJob(tmp_path / "subsets", source(data), data / "generalist", options)
     make_subsets(job)
     with pytest.raises(Refusal, match="no matrix to draw, a sketch alone"):

@@ -29,7 +29,7 @@ def test_conditional_accuracy_chooses_among_the_subsets_classes_alone():
     gain.add_within(0, generalist, specialist, torch.tensor([0, 2, 2]))
     assert gain.conditional.tolist() == [[3, 2, 3]]
     row = gain.as_json()["by_specialist"][0]
-    expected = {"specialist": 0, "classes": 2, "examples": 3, "generalist": 2, "relative": 0.5}
+    expected = {"number": 0, "classes": 2, "examples": 3, "generalist": 2, "relative": 0.5}
     assert {name: row[name] for name in expected} == expected
     assert "conditional: 66.67 % -> " in table(gain.as_json())
 
