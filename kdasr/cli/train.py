@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,18 +18,24 @@ from kdasr.cli import options, sets
 @click.option(
     "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds, as 0-4 or 0,1,2: one member each."
 )
+@click.option("--start", metavar="DIR", help="A trained model, whose weights all begin with; default: random ones.")
 @options.num_jobs
 def command(
     out: Path,
     train: sets.SetNames,
     dev: sets.SetNames,
     seeds: str,
+    start: str | None,
     num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
 ) -> None:
-    """Train OUT/member-<seed> for each seed; sections `train`, `dnn` and `frames` or `images` of the settings."""
+    """Train OUT/member-<seed> for each seed; sections `train`, `dnn` and `frames` or `images` of the settings.
+
+    With --start they go on from a trained model, whose architecture is theirs, and differ in the order of the examples.
+    """
     from kdasr.train.job import train_members
 
     job = sets.train_job(out, settings, train, dev, overwrite)
+    job = replace(job, start=options.folder(start)) if start else job
     train_members(job, sets.seeds(seeds), num_jobs)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kdasr import io
 from kdasr.data.table import Utterance
 from kdasr.refusal import Refusal
 
@@ -59,6 +60,19 @@ class Examples(ABC):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What a model trained on these examples records: dimensions, context, labelling, fingerprints."""
+
+    def expect_model(self, info: Mapping[str, Any], where: str) -> None:
+        """Refuses a model of another labelling, another window or features made otherwise than these examples'.
+
+        Args:
+            info: what the model's folder says of it.
+            where: the folder's name.
+        """
+        expected = (self.labelling, tuple(self.input_shape), self.extractor)
+        found = (info["labelling"], tuple(info["model"]["input_shape"]), info.get("extractor"))
+        do = ("name alignments by one GMM", "set frames.left and frames.right as theirs", "make the features as theirs")
+        for what, theirs, own, way in zip(("labelling", "input shape", "extractor"), expected, found, do, strict=True):
+            io.expect_same(f"the {what} of models and examples", theirs, own, where, way)
 
     def pool(self, fraction: float, seed: int) -> Tensor:
         """Numbers of a random part of the examples, ascending, (M,) int64; section 6 trains on 3 %."""

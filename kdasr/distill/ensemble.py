@@ -142,11 +142,7 @@ class Ensemble:
         """Refuses examples of another labelling, another window or features made otherwise than the models'."""
         if not self.infos:  # models of no folder
             return
-        own = (self.labelling, self.input_shape, self.infos[0].get("extractor"))
-        theirs = (examples.labelling, examples.input_shape, examples.extractor)
-        do = ("name alignments by one GMM", "set frames.left and frames.right as theirs", "make the features as theirs")
-        for what, expected, found, way in zip(("labelling", "input shape", "extractor"), theirs, own, do, strict=True):
-            io.expect_same(f"the {what} of models and examples", expected, found, self.names[0], way)
+        examples.expect_model(self.infos[0], self.names[0])
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class SubsetOptions:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over predictions, float64: their number, themselves and their squares (S,), products (S, S) or sketched (S, r)."""
+    """Sums over predictions: their number, themselves and squares (S,), products (S, S) or sketched (S, r); float64."""
 
     count: int
     total: Tensor

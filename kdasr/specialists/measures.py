@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdasr import io
+from kdasr import io, jobs
 from kdasr.data.examples import Examples, Source
 from kdasr.distill.ensemble import Ensemble
 from kdasr.refusal import Refusal
@@ -65,6 +65,11 @@ class Gain:
         rights = [int((subset[guess] == labels).sum()) for guess in guesses]
         self.conditional[number] += torch.tensor([len(labels), *rights])
 
+    def merge(self, other: Gain) -> None:
+        """Adds another's counts."""
+        self.covered += other.covered
+        self.conditional += other.conditional
+
     def as_json(self) -> dict[str, Any]:
         """Accuracies, their relative changes, and the tables, as JSON types."""
         examples, before, after = self.covered.sum(0).tolist()
@@ -87,7 +92,6 @@ def _row(counts: Sequence[int], who: str) -> dict[str, Any]:
     return {"examples": examples, "generalist": before, who: after, "relative": relative(before, after)}
 
 
-@torch.no_grad()
 def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu") -> Gain:
     """What a joint model adds to its generalist on a set.
 
@@ -96,18 +100,26 @@ def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu"
         examples: of the same labelling.
         device: where it computes.
     """
-    gain = Gain(joint.options.subsets, joint.num_classes)
-    for x, y in in_order(examples, device):
-        logits = joint.generalist(x).float()
-        labels, before = y.cpu(), logits.cpu()
-        gain.add(before, joint.combined(logits, x).cpu(), labels)
-        for number, (specialist, subset) in enumerate(zip(joint.specialists, gain.subsets, strict=True)):
-            rows = torch.isin(labels, subset).nonzero().flatten()
-            if len(rows):
-                own = specialist(x[rows.to(x.device)]).float().cpu()
-                own = own[:, : len(subset)] if joint.with_dustbin else own[:, subset]
-                gain.add_within(number, before[rows], own, labels[rows])
-    return gain
+    subsets, total = joint.options.subsets, Gain(joint.options.subsets, joint.num_classes)
+
+    def batch(some: tuple[Tensor, Tensor]) -> Gain:
+        x, y = some
+        gain, labels = Gain(subsets, joint.num_classes), y.cpu()
+        with torch.no_grad():  # a thread's own setting
+            logits = joint.generalist(x).float()
+            before = logits.cpu()
+            gain.add(before, joint.combined(logits, x).cpu(), labels)
+            for number, (specialist, subset) in enumerate(zip(joint.specialists, gain.subsets, strict=True)):
+                rows = torch.isin(labels, subset).nonzero().flatten()
+                if len(rows):
+                    own = specialist(x[rows.to(x.device)]).float().cpu()
+                    own = own[:, : len(subset)] if joint.with_dustbin else own[:, subset]
+                    gain.add_within(number, before[rows], own, labels[rows])
+        return gain
+
+    for gain in jobs.in_threads(batch, in_order(examples, device)):
+        total.merge(gain)
+    return total
 
 
 def score_gain(out: Path, folder: Path, source: Source, overwrite: bool = False) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from kdasr.train.accuracy import BATCH, evaluate
 from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
 from kdasr.train.together import ranks
 
+TRAINED = ("train", "distill", "bias")  # verbs that make nets
 PRIOR_FRAMES = 100_000  # examples at most that the mean posterior is taken over
 
 
@@ -34,15 +35,20 @@ class TrainJob:
     dnn: DnnOptions
     threads: int = 0
     overwrite: bool = False
+    start: Path | None = None  # a trained model to go on from, in place of a new net
 
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        return io.Made(
-            "train",
-            {"train": self.train, "dnn": self.dnn, self.source.section: self.source.options},
-            inputs(self.source, self.dev),
-        )
+        options, found = {"train": self.train, self.source.section: self.source.options}, inputs(self.source, self.dev)
+        if self.start is None:
+            return io.Made("train", {**options, "dnn": self.dnn}, found)
+        return io.Made("train", options, {**found, "start": io.fingerprint(self.start, *TRAINED)})
+
+    @property
+    def build(self) -> Callable[[Examples], Model]:
+        """Makes the model, with its initial weights."""
+        return fresh(self.dnn) if self.start is None else trained(self.start)
 
 
 def inputs(source: Source, dev: Source | None) -> dict[str, str]:
@@ -54,7 +60,7 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
-        fit(job.folder, job.source, job.dev, job.train, fresh(job.dnn), lambda examples: hard_labels, job.threads)
+        fit(job.folder, job.source, job.dev, job.train, job.build, lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
 
 
@@ -65,6 +71,20 @@ def fresh(dnn: DnnOptions) -> Callable[[Examples], Model]:
         model = models.build("dnn", dnn, examples.input_shape, examples.num_classes)
         model.set_normalisation(*examples.statistics())
         return model
+
+    return build
+
+
+def trained(folder: Path) -> Callable[[Examples], Model]:
+    """Takes a trained net with its weights, mean and deviation, which learnt other examples of the same kind.
+
+    Raises:
+        Refusal: when called with examples of another kind.
+    """
+
+    def build(examples: Examples) -> Model:
+        examples.expect_model(io.read_info(folder, *TRAINED), str(folder))
+        return models.load(folder / "model.safetensors")
 
     return build
 

@@ -34,6 +34,7 @@ def walk(root: Path, train: list[object]) -> None:
     call("subsets", root / "subsets", *train, *generalist)
     call("specialists", root / "specialists", *train, *generalist, "--subsets", root / "subsets", "--only", "0-1")
     call("specialists", root / "specialists", *train, *generalist, "--subsets", root / "subsets", "--num-jobs", 2)
+    call("train", root / "control", *train, "--start", root / "generalist/member-0")
     call("joint", root / "joint", *train, *generalist, "--specialists", root / "specialists")
     call("soft-targets", root / "soft", *train, "--teacher", root / "joint")
     call("distill", root / "student", *train, "--soft-targets", root / "soft")

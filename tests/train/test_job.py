@@ -53,6 +53,25 @@ def test_a_model_folder_says_what_it_is(job: TrainJob):
     assert kept == {"model.safetensors", "priors.safetensors", "info.json", "metrics.jsonl", "tensorboard"}
 
 
+def test_a_model_goes_on_from_anothers_weights_and_architecture(job: TrainJob):
+    before = train_model(job)
+    later = replace(job, folder=job.folder.parent / "later", dnn=DnnOptions(1, 8), start=job.folder)
+    after = train_model(replace(later, train=replace(job.train, learning_rate=1e-9)))
+    assert after["model"] == before["model"] and after["inputs"]["start"] == before["fingerprint"]
+    assert "dnn" not in after["options"]
+    first, second = (io.load_tensors(folder / "model.safetensors")[0] for folder in (job.folder, later.folder))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    moved = replace(later, folder=job.folder.parent / "moved")
+    assert train_model(moved)["dev"]["cross_entropy"] < before["dev"]["cross_entropy"]
+
+
+def test_a_start_of_another_window_is_refused(job: TrainJob):
+    train_model(job)
+    source = FrameSource(job.source.features, job.source.alignment, FrameOptions(2, 2))
+    with pytest.raises(Refusal, match=r"input shape of models and examples .*set frames.left and frames.right"):
+        train_model(replace(job, folder=job.folder.parent / "later", source=source, dev=None, start=job.folder))
+
+
 def test_priors_are_counts_and_the_mean_posterior(job: TrainJob):
     train_model(job)
     examples = job.source.open()
