@@ -14,7 +14,7 @@ from kdasr.refusal import Refusal
 
 WORDS, METRICS, CURVE = "wer.json", "metrics.jsonl", "curve.json"
 RATE = "frames_per_second"
-LONG = ("pdf_names", "silence_pdfs")  # of an info, as long as the number of states; no report shows them
+LONG = ("pdf_names", "silence_pdfs", "subset")  # of an info, as long as the number of states; no report shows them
 
 
 class RunFiles:

@@ -13,9 +13,19 @@ from kdasr.report.run import Run
 from kdasr.report.tables import spread, table
 
 Settings = tuple[str, ...]  # `train.epochs 20`, one text a setting
-VERBS = ("mono", "tri", "align", "graph", "train", "soft-targets", "distill", "bias", "accuracy", "decode", "score")
+VERBS = (
+    *("mono", "tri", "align", "graph", "train", "soft-targets", "distill", "bias", "subsets", "specialists", "joint"),
+    *("accuracy", "decode", "score"),
+)
 OFF = {"0", "0.0", "false", "[]", "", "auto"}  # auto: the program's own choice
-SHAPELESS = {"seed", "name", "log_steps", "checkpoint_seconds", "checkpoint_steps"}  # seeds have a line of their own
+SHAPELESS = {
+    "seed",
+    "name",
+    "subset",
+    "log_steps",
+    "checkpoint_seconds",
+    "checkpoint_steps",
+}  # seeds have a line of their own
 
 
 def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:
@@ -97,7 +107,7 @@ def seeds(run: Run) -> str:
     for place, info in run.infos.items():
         if "seed" in info and not is_of_study(place):
             found.setdefault(place.rpartition("/")[0], []).append(str(info["seed"]))
-    return "; ".join(f"{part} {', '.join(numbers)}" for part, numbers in found.items())
+    return "; ".join(f"{part} {', '.join(dict.fromkeys(numbers))}" for part, numbers in found.items())
 
 
 def versions(runs: Sequence[Run]) -> str:
@@ -174,7 +184,7 @@ def _shown_place(place: str) -> str:
 
 def training_seconds(run: Run, place: str, info: Mapping[str, Any]) -> float | None:
     """Time of the training steps, from the rates in `metrics.jsonl`; dev scoring is not in it."""
-    options = next(options for name, options in info["options"].items() if name in ("train", "student"))
+    options = next(options for name, options in info["options"].items() if name in ("train", "student", "specialist"))
     speeds = [line[RATE] for line in run.files.metrics.get(place, ()) if RATE in line]
     if not speeds:
         return None

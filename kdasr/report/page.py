@@ -11,6 +11,7 @@ from kdasr import io
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.report import cells, origin, study, tables
 from kdasr.report.run import Run
+from kdasr.report.specialists import specialists_tables
 
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
 BEGIN, END = "<!-- kdasr report -->", "<!-- end -->"
@@ -139,6 +140,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "temperatures": ("Students by temperature", _temperatures),
     "kaldi": ("GMMs of all training data, for the comparison with Kaldi", _kaldi),
     "studies": ("Studies: settings and seeds side by side", _studies),
+    "specialists": ("Specialists", specialists_tables),
     "time": ("Time", _time),
     "settings": ("Settings, seeds, versions", _settings),
 }

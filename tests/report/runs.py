@@ -118,3 +118,26 @@ def add_study(exp: Path) -> None:
     """Two baselines of one seed: 64 % with dropout, 63 % without."""
     rows = [row("baseline", 0, score(value), {"train.dropout": rate}) for rate, value in ((0.2, 0.64), (0.0, 0.63))]
     Results({}, rows, "baseline,train.dropout=0").write(exp / "study_dropout" / "results.json")
+
+
+def add_specialists(exp: Path) -> None:
+    """Two specialists of member-0, 100 steps each at its rate; right ones of 1000: 600, jointly 640, one net 632."""
+    generalist = io.read_info(exp / "members/member-0")["fingerprint"]
+    at = exp / "specialists"
+    for number in range(2):
+        options = {"specialist": {"seed": 0, "epochs": 1, "batch_size": 128}, "subset": [number, 2]}
+        facts: dict[str, Any] = {"model": MODEL, "seed": 0, "steps": 100 * (1 + number), "subset": [number, 2]}
+        make(at / f"nets/specialist-{number}", "specialists", options, generalist=generalist, **facts)
+        line = json.dumps({"step": 100, "epoch": 1, "frames_per_second": 25600.0, "loss": 1.0})
+        (at / f"nets/specialist-{number}/metrics.jsonl").write_text(f"{line}\n")
+    whole = {"examples": 1000, "generalist": 600, "joint": 640, "relative": 1 / 15}
+    within = {"examples": 500, "generalist": 200, "specialist": 225, "relative": 0.125}
+    covered = [(0, 400, 300, 300), (1, 600, 300, 340), (2, 0, 0, 0)]
+    names = ("specialists", "examples", "generalist", "joint")
+    rows = [dict(zip(names, row, strict=True)) for row in covered]
+    make(at / "gain/test", "gain", None, None, all=whole, conditional=within, by_coverage=rows, by_specialist=[])
+    for system, right, errors in (("control", 0.605, 23), ("student", 0.632, 19)):
+        facts = score(right)
+        make(at / f"accuracy/test/{system}", "accuracy", {"name": ""}, None, **facts)
+        write_wer(at / "score" / system, errors // 2, errors, 9)
+    write_wer(at / "score" / "joint", 8, 16, 9)

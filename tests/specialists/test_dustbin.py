@@ -111,12 +111,12 @@ def optimum(loss: Balanced | None) -> Tensor:
     table = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([table], max_iter=500, tolerance_grad=1e-11, tolerance_change=0, history_size=20)
 
-    def step() -> Tensor:
+    def step() -> float:
         search.zero_grad()
         logits = table[x]
         value = F.cross_entropy(logits, y) if loss is None else loss(logits, y, x, x)
         value.backward()
-        return value
+        return float(value)
 
     search.step(step)
     return table.detach()
@@ -146,6 +146,7 @@ def test_corrected_all_along_or_after_training_is_the_same_training():
             value = loss(net(x), y, y, x) if loss else F.cross_entropy(net(x), y)
             value.backward()
             for parameter in net.parameters():
+                assert parameter.grad is not None
                 parameter.data -= 0.3 * parameter.grad
     both[1].bias.data[2] += correction(share)
     torch.testing.assert_close(both[0](x), both[1](x), atol=1e-5, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -121,7 +122,12 @@ def test_examples_without_active_specialists_are_not_iterated(monkeypatch):
 
     seen: list[int] = []
     solve = infer.newton
-    monkeypatch.setattr(infer, "newton", lambda a, *others: seen.append(len(a)) or solve(a, *others))
+
+    def watched(a: Tensor, *others: Any) -> Tensor:
+        seen.append(len(a))
+        return solve(a, *others)
+
+    monkeypatch.setattr(infer, "newton", watched)
     active = speaking(50, 8)
     active[:, ::2] = False
     joint(opinions(50, 9, active)[0], COVER, InferOptions())

@@ -67,6 +67,7 @@ def test_a_model_goes_on_from_anothers_weights_and_architecture(job: TrainJob):
 
 def test_a_start_of_another_window_is_refused(job: TrainJob):
     train_model(job)
+    assert isinstance(job.source, FrameSource)
     source = FrameSource(job.source.features, job.source.alignment, FrameOptions(2, 2))
     with pytest.raises(Refusal, match=r"input shape of models and examples .*set frames.left and frames.right"):
         train_model(replace(job, folder=job.folder.parent / "later", source=source, dev=None, start=job.folder))

@@ -1,0 +1,182 @@
+"""What specialists add to their generalist, and what one net distilled from them keeps (section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kdasr.report.origin import training_seconds
+from kdasr.report.run import MEMBERS, SETS, Run, WordRate
+from kdasr.report.tables import NONE, share, spread, table, word_rate
+
+PLACE = "specialists"  # of a run: subsets, nets, control, joint, gain, student, accuracy, score
+PAPER = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)  # table 4, relative gain in %; last: 10 or more
+PAPER_ALL, PAPER_WITHIN = 4.4, 6.5  # section 5.5: 25.0 -> 26.1 %, 43.1 -> 45.9 %
+GENERALIST, CONTROL, JOINT, STUDENT = "generalist", "control", "joint", "student"
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Right examples of all, and word errors, of a system on a set."""
+
+    right: float
+    examples: int
+    words: WordRate | None
+
+    @property
+    def accuracy(self) -> float:
+        """Per cent."""
+        return 100 * self.right / max(1, self.examples)
+
+
+def has_specialists(run: Run) -> bool:
+    """Whether specialists were measured."""
+    return any(f"{PLACE}/gain/{name}" in run.infos for name in SETS)
+
+
+def specialists_tables(runs: Sequence[Run]) -> str:
+    """Systems, the table by coverage, and time; empty where no run has specialists."""
+    found = [run for run in runs if has_specialists(run)]
+    if not found:
+        return ""
+    return "\n".join([_systems(found), _coverage(found), f"{_conditional(found)} {_time(found)}\n"])
+
+
+def _systems(runs: Sequence[Run]) -> str:
+    scores = [{name: _scores(run, name) for name in SETS} for run in runs]
+    number = len(_nets(runs[0]))
+    names = {
+        GENERALIST: "generalist",
+        CONTROL: "generalist, trained for as many updates more",
+        JOINT: f"generalist and {number} specialists",
+        STUDENT: "one net distilled from these",
+    }
+    rows = []
+    for system, title in names.items():
+        row = [title]
+        for name in SETS:
+            own = [(each[name][system], each[name][GENERALIST]) for each in scores if system in each[name]]
+            row.append(spread([one.accuracy for one, _ in own], 2))
+            changes = [100 * (one.accuracy / before.accuracy - 1) for one, before in own]
+            row.append(f"{spread(changes, 2)}" if changes and system != GENERALIST else NONE)
+        row += [word_rate([s.words for each in scores if (s := each[name].get(system)) and s.words]) for name in SETS]
+        if any(cell != NONE for cell in row[1:]):
+            rows.append(row)
+    header = ("system", "accuracy %, dev", "relative %", "test", "relative %", "WER %, dev", "test")
+    return f"{table(header, rows)}\n{_kept(scores)}\n"
+
+
+def _kept(scores: Sequence[Mapping[str, Mapping[str, _Score]]]) -> str:
+    texts = []
+    for name in SETS:
+        whole = [each[name] for each in scores if {GENERALIST, JOINT, STUDENT} <= set(each[name])]
+        if whole:
+            before, joint, student = (
+                sum(each[system].accuracy for each in whole) / len(whole) for system in (GENERALIST, JOINT, STUDENT)
+            )
+            texts.append(f"{share(joint - before, student - before)} on {name}")
+    kept = f"The one net keeps {' and '.join(texts)} of what specialists add in accuracy. " if texts else ""
+    return f"{kept}The paper, another task: +{PAPER_ALL} % relative by specialists; it distilled no such net."
+
+
+def _scores(run: Run, name: str) -> dict[str, _Score]:
+    """By system, of one set."""
+    found: dict[str, _Score] = {}
+    gain = run.infos.get(f"{PLACE}/gain/{name}")
+    if gain:
+        whole, words = gain["all"], {GENERALIST: _generalist_words(run, name), JOINT: _words(run, JOINT, name)}
+        found = {system: _Score(whole[system], whole["examples"], words[system]) for system in (GENERALIST, JOINT)}
+    for system in (CONTROL, STUDENT):
+        info = run.infos.get(f"{PLACE}/accuracy/{name}/{system}")
+        if info:
+            right = info["accuracy"] * info["num_frames"]
+            found[system] = _Score(right, info["num_frames"], _words(run, system, name))
+    return found
+
+
+def _words(run: Run, system: str, name: str) -> WordRate | None:
+    record = run.files.words.get(f"{PLACE}/score/{system}", {}).get(name)
+    return WordRate(**{entry.name: record[entry.name] for entry in fields(WordRate)}) if record else None
+
+
+def _generalist_words(run: Run, name: str) -> WordRate | None:
+    """Of the member that is the generalist."""
+    known = {info["generalist"] for info in _nets(run)}
+    own = [system for system in run.systems[MEMBERS] if system.info and system.info["fingerprint"] in known]
+    return own[0].words.get(name) if own else None
+
+
+def _nets(run: Run) -> list[dict[str, Any]]:
+    return [info for place, info in run.infos.items() if place.startswith(f"{PLACE}/nets/")]
+
+
+def _coverage(runs: Sequence[Run]) -> str:
+    """The paper's table 4: examples of all runs together."""
+    gains = {name: [found[name] for run in runs if name in (found := _gains(run))] for name in SETS}
+    most = max(len(gain["by_coverage"]) for found in gains.values() for gain in found)
+    rows = []
+    for number in range(most):
+        paper = f"{PAPER[min(number, len(PAPER) - 1)]:+.1f}"
+        cells = [
+            _pooled([row for gain in gains[name] for row in gain["by_coverage"][number : number + 1]], JOINT)
+            for name in SETS
+        ]
+        if any(examples for examples, *_ in cells):
+            rows.append([str(number), *(text for cell in cells for text in _cells(*cell)), paper])
+    header = ("specialists that know the right class", *("examples, dev", "generalist %", "joint %", "relative %"))
+    return table((*header, *("examples, test", *header[2:]), "paper: relative %"), rows)
+
+
+def _gains(run: Run) -> dict[str, dict[str, Any]]:
+    places = {name: f"{PLACE}/gain/{name}" for name in SETS}
+    return {name: run.infos[place] for name, place in places.items() if place in run.infos}
+
+
+def _pooled(rows: Iterable[Mapping[str, Any]], who: str) -> tuple[int, int, int]:
+    """Examples, the generalist's right ones and the others', over all rows."""
+    found = list(rows)
+    examples, before, after = (sum(row[key] for row in found) for key in ("examples", "generalist", who))
+    return examples, before, after
+
+
+def _cells(examples: int, before: int, after: int) -> list[str]:
+    if not examples:
+        return ["0", NONE, NONE, NONE]
+    relative = f"{100 * (after / before - 1):+.2f}" if before else NONE
+    return [f"{examples:,}", f"{100 * before / examples:.2f}", f"{100 * after / examples:.2f}", relative]
+
+
+def _conditional(runs: Sequence[Run]) -> str:
+    texts = []
+    for name in SETS:
+        found = [_gains(run)[name]["conditional"] for run in runs if name in _gains(run)]
+        examples, before, after = _pooled(found, "specialist")
+        if examples and before:
+            change = f"{100 * before / examples:.2f} % to {100 * after / examples:.2f} %"
+            texts.append(f"{name} {change} ({100 * (after / before - 1):+.2f} % relative)")
+    paper = f"the paper: +{PAPER_WITHIN} %"
+    return f"Accuracy within a specialist's own classes, examples of these alone: {', '.join(texts)}; {paper}."
+
+
+def _time(runs: Sequence[Run]) -> str:
+    """Seconds of steps of the generalist and of its specialists."""
+    ratios = []
+    for run in runs:
+        own = [
+            seconds
+            for place, info in run.infos.items()
+            if place.startswith(f"{PLACE}/nets/") and (seconds := training_seconds(run, place, info))
+        ]
+        known = {info["generalist"] for info in _nets(run)}
+        whole = [
+            seconds
+            for place, info in run.infos.items()
+            if info["fingerprint"] in known and (seconds := training_seconds(run, place, info))
+        ]
+        if own and whole:
+            ratios.append((sum(own) / len(own) / whole[0], max(own) / whole[0]))
+    if not ratios:
+        return ""
+    mean, most = (sum(column) / len(column) for column in zip(*ratios, strict=True))
+    return f"A specialist trains in {100 * mean:.1f} % of its generalist's time on average, {100 * most:.1f} % at most."
