@@ -207,7 +207,7 @@ stage() { # stage N TITLE
 }
 
 leave_out() { # leave_out N...: stages that a recipe does not run under these options
-  recipe_left_out=" $* "
+  recipe_left_out+=" $* "
 }
 
 recipe_end_stage() {

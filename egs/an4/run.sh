@@ -3,16 +3,19 @@
 # Tied triphone states by GMMs, an ensemble of DNNs on them, and one DNN distilled from it; settings are chosen on 8
 # training speakers, the test set is only scored. Stage 9 trains GMMs on all 948 utterances, to compare with Kaldi's.
 . "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../local/specialists.sh"
 path_option corpus "" "folder of AN4 (holds etc/ and wav/); default: \$KDASR_DATA/an4, ../shared/data/an4, download"
 path_option conf conf/default.yaml "settings of every stage"
 path_option data data "folder of manifests, features, language"
 path_option exp exp "folder of models and results"
 option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
+option specialists no "yes: train specialists too, and one net on what they know"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
+[[ $specialists == yes ]] || leave_out 10
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
 parallel=("${settings[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
 train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
@@ -102,7 +105,11 @@ if stage 9 "Comparison with Kaldi: GMMs of all 948 utterances; bigram, trigram a
   done
 fi
 
-if stage 10 "Report: tables of this run"; then
+if stage 10 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
+  train_specialists "$exp/members/member-${seeds%%[-,]*}" "$student_seed"
+fi
+
+if stage 11 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 finish

@@ -3,6 +3,7 @@
 # Tied triphone states by GMMs, an ensemble of DNNs on them, and one DNN distilled from it; 3 training speakers are dev.
 # egs/librispeech runs this with the sets of the full corpus.
 . "$(dirname "${BASH_SOURCE[0]}")/../../local/recipe.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../local/specialists.sh"
 path_option corpus "" "folder of LibriSpeech/; default: \$KDASR_DATA/mini_librispeech, ../shared/data/mini_librispeech, download"
 path_option text "" "text of the n-gram, a sentence a line; default: \$KDASR_DATA/lm/text.gz, ../shared/data/lm/text.gz"
 path_option arpa "" "a given n-gram in place of the text's, e.g. LibriSpeech's own"
@@ -12,12 +13,14 @@ path_option data data "folder of manifests, features, language"
 path_option exp exp "folder of models and results"
 option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
+option specialists no "yes: train specialists too, and one net on what they know"
 option other no "yes: score the sets dev_other and test_other too"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
-[[ $other == yes ]] || leave_out 12
+[[ $specialists == yes ]] || leave_out 12
+[[ $other == yes ]] || leave_out 13
 for place in ${KDASR_DATA:+"$KDASR_DATA"} ../../../shared/data; do
   [[ $text || ! -f $place/lm/text.gz ]] || text=$place/lm/text.gz
 done
@@ -27,6 +30,7 @@ spoken=(--features "$data/mfcc/train" --cuts "$data/manifests/train" --lang "$da
 train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
 dev=(--dev-features "$data/fbank/dev" --dev-ali "$exp/ali/sat/dev")
 student=$exp/student/student-$student_seed
+scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test" "${settings[@]}")
 gmms=(--for gmm="mono,tri,lda_mllt,sat")
 
 if stage 0 "Corpus: manifests of train, its shortest utterances, dev (3 training speakers) and test"; then
@@ -96,13 +100,16 @@ if stage 11 "Decoding and scoring: GMMs, members, ensemble, student"; then
   searched=(--features "$data/fbank/{set}" --graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
   kdasr --for set=dev,test decode "$exp/decode/{set}/members" --model "$exp/members" --each "${searched[@]}"
   kdasr --for set=dev,test decode "$exp/decode/{set}/student" --model "$student" "${searched[@]}"
-  scored=(--dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test" "${settings[@]}")
   kdasr --for system=mono,tri,lda_mllt,sat,student score "$exp/score/{system}" --dev "$exp/decode/dev/{system}" \
     --test "$exp/decode/test/{system}" "${scored[@]}"
   kdasr score "$exp/score/members" --each --dev "$exp/decode/dev/members" --test "$exp/decode/test/members" "${scored[@]}"
 fi
 
-if stage 12 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_other and test_other"; then
+if stage 12 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
+  train_specialists "$exp/members/member-${seeds%%[-,]*}" "$student_seed"
+fi
+
+if stage 13 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_other and test_other"; then
   kdasr --for set=dev_other,test_other --for type=fbank,mfcc features "$data/{type}/{set}" --type "{type}" \
     --cuts "$data/manifests/{set}" "${parallel[@]}"
   searched=(--graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
@@ -117,7 +124,7 @@ if stage 12 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_o
     --test-cuts "$data/manifests/test_other" "${settings[@]}"
 fi
 
-if stage 13 "Report: tables of this run"; then
+if stage 14 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 finish

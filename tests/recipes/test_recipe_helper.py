@@ -113,7 +113,7 @@ def test_stage_and_stop_stage_bound_the_run(toy):
 
 
 def test_a_stage_that_is_left_out_says_so_and_does_not_run(toy):
-    toy.write(SHOW.replace("if stage 0", "leave_out 1 10\nif stage 0", 1))
+    toy.write(SHOW.replace("if stage 0", "leave_out 1\nleave_out 10\nif stage 0", 1))
     status, out, err = toy.run()
     assert (status, err) == (0, "") and "\none\n" not in out and "\nseven\n" in out
     assert "=== stage 1 is left out: Features\n" in out and out.count(" took ") == 2

@@ -90,14 +90,16 @@ def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> Non
     need("mini_librispeech")
     write_librispeech(tmp_path, {"train-clean-5": ("19", "32", "118", "163", "1088"), "dev-2spk": ("4088", "5652")})
     conf = str(ROOT / "egs" / "mini_librispeech" / "conf" / "smoke.yaml")
-    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1")
+    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1", "--specialists", "yes")
     sizes = [io.read_info(tmp_path / "exp" / model)["num_pdfs"] for model in ("mono", "tri", "lda_mllt", "sat")]
     assert sizes[0] < min(sizes[1:]) and io.read_info(tmp_path / "exp" / "student" / "student-0")
     for system in ("tri", "lda_mllt", "sat", "members/ensemble", "members/member-1", "student"):
         assert (
             0 <= word_error_rate(tmp_path, system) <= 120
         )  # 3 minutes of speech teach little: 97 when this was written
-    assert "nsemble" in (tmp_path / "exp" / "results.md").read_text()
+    report = (tmp_path / "exp" / "results.md").read_text()
+    assert "nsemble" in report and "| one net distilled from these |" in report
+    assert io.read_info(tmp_path / "exp" / "specialists" / "gain" / "test")["all"]["examples"] > 0
     assert not (tmp_path / "exp" / "other").exists()
 
 
@@ -166,6 +168,7 @@ def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
     table = (exp / "results.md").read_text()
     assert "ensemble of 2 teachers, geometric mean" in table and "7s and 8s alone" in table and "T = 20" in table
     assert "teachers 0, 1, arithmetic mean" in table and "## Development nets on images" in table
+    assert "generalist and 4 specialists" in table and (exp / "specialists" / "confusion.png").exists()
     for picture in ("temperatures", "biases", "training", "examples"):
         assert (exp / f"{picture}.png").exists() and f"]({picture}.png)" in table
     rows = io.read_json(exp / "results.json")["dev/grid_20/results.json"]["rows"]
@@ -180,7 +183,7 @@ def test_the_quick_study_is_teacher_small_and_distilled_net_in_the_order_of_the_
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
     made = {path.name for path in (tmp_path / "exp").iterdir() if path.is_dir()}
     assert made == {"teacher", "small", "distilled", "soft_targets", "accuracy"}
-    assert [number for number in range(11) if f"=== stage {number} is left out:" in done.stdout] == [1, 2, 6, 7, 9]
+    assert [number for number in range(12) if f"=== stage {number} is left out:" in done.stdout] == [1, 2, 6, 7, 9, 10]
     infos = [io.read_info(tmp_path / "exp" / "accuracy" / "test" / name) for name in ("teacher", "small", "distilled")]
     assert [len(info["members"]) for info in infos] == [1, 1, 1]
     teacher, small, distilled = (info["accuracy"] for info in infos)
