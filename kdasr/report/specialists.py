@@ -119,8 +119,7 @@ def _coverage(runs: Sequence[Run]) -> str:
     for number in range(most):
         paper = f"{PAPER[min(number, len(PAPER) - 1)]:+.1f}"
         cells = [
-            _pooled([row for gain in gains[name] for row in gain["by_coverage"][number : number + 1]], JOINT)
-            for name in SETS
+            _pooled([row for gain in gains[name] for row in gain["by_coverage"][number : number + 1]]) for name in SETS
         ]
         if any(examples for examples, *_ in cells):
             rows.append([str(number), *(text for cell in cells for text in _cells(*cell)), paper])
@@ -133,10 +132,10 @@ def _gains(run: Run) -> dict[str, dict[str, Any]]:
     return {name: run.infos[place] for name, place in places.items() if place in run.infos}
 
 
-def _pooled(rows: Iterable[Mapping[str, Any]], who: str) -> tuple[int, int, int]:
-    """Examples, the generalist's right ones and the others', over all rows."""
+def _pooled(rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
+    """Examples, right ones of the generalist and of the joint prediction, over all rows."""
     found = list(rows)
-    examples, before, after = (sum(row[key] for row in found) for key in ("examples", "generalist", who))
+    examples, before, after = (sum(row[key] for row in found) for key in ("examples", "generalist", JOINT))
     return examples, before, after
 
 
@@ -151,12 +150,13 @@ def _conditional(runs: Sequence[Run]) -> str:
     texts = []
     for name in SETS:
         found = [_gains(run)[name]["conditional"] for run in runs if name in _gains(run)]
-        examples, before, after = _pooled(found, "specialist")
+        examples, before, after = _pooled(found)
         if examples and before:
             change = f"{100 * before / examples:.2f} % to {100 * after / examples:.2f} %"
-            texts.append(f"{name} {change} ({100 * (after / before - 1):+.2f} % relative)")
+            alone = f"specialists alone {100 * sum(row['specialist'] for row in found) / examples:.2f} %"
+            texts.append(f"{name} {change} ({100 * (after / before - 1):+.2f} % relative; {alone})")
     paper = f"the paper: +{PAPER_WITHIN} %"
-    return f"Accuracy within a specialist's own classes, examples of these alone: {', '.join(texts)}; {paper}."
+    return f"Accuracy among a specialist's classes, on examples of these alone: {', '.join(texts)}; {paper}."
 
 
 def _time(runs: Sequence[Run]) -> str:

@@ -33,18 +33,23 @@ class SpecialistOptions(TrainOptions):
     """How a specialist is trained; an epoch is once through the examples of its subset, and as many of the others.
 
     Attributes:
+        largest_epoch: an epoch at most, as a part of all training examples; it holds a random part of a subset that is
+            larger, so that no specialist trains much longer than the others.
         kind: `dustbin`, a softmax over the subset and one class for all others; or `full` (section 6.1), over all
             classes, and the generalist's soft targets for those outside of the subset.
     """
 
     kind: str = DUSTBIN
+    largest_epoch: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind not in KINDS:
             raise unknown_name("kind", self.kind, KINDS, "specialist.kind")
-        if self.batch_size < 2:
-            raise ValueError("batch_size is at least 2, one example of the subset and one of the others")
+        if self.batch_size < 2 or self.largest_epoch <= 0:
+            raise ValueError(
+                "batch_size is at least 2, one example of the subset and one of the others; largest_epoch above 0"
+            )
 
 
 def expect_subset(subset: Sequence[int], num_classes: int, where: object = None) -> None:
@@ -62,23 +67,26 @@ def expect_subset(subset: Sequence[int], num_classes: int, where: object = None)
 class HalfAndHalf(Sampler):
     """Batches of which one half is of the subset, the other drawn at random from the rest.
 
-    An epoch is a permutation of the subset's examples; a smaller last batch is left out. Batches are of an even size.
+    An epoch is a permutation of the subset's examples, or the beginning of one; a smaller last batch is left out. Batches
+    are of an even size.
 
     Args:
         inside: numbers of the subset's examples, (I,) int64.
         outside: numbers of the others, (O,) int64.
         batch_size: examples a batch, of all ranks together; one fewer if it is odd.
+        most: examples an epoch, at most; one batch at least.
         seed: of the permutations and draws.
         rank: which slice of every batch this process takes, out of `world`.
         world: number of processes that train one model together.
     """
 
     def __init__(
-        self, inside: Tensor, outside: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1
+        self, inside: Tensor, outside: Tensor, batch_size: int, most: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
         super().__init__(inside, batch_size, seed, rank, world)
         half = min(batch_size // 2, len(inside))
-        self.outside, self.batch_size, self.batches_per_epoch = outside, 2 * half, len(inside) // half
+        self.outside, self.batch_size = outside, 2 * half
+        self.batches_per_epoch = max(1, min(len(inside) // half, most // self.batch_size))
 
     def _draw(self, generator: torch.Generator) -> Tensor:
         half = self.batch_size // 2
@@ -94,10 +102,14 @@ class SpecialistExamples(Examples):
         examples: of all classes.
         subset: S^m, some of the classes.
         kind: `dustbin`: labels are positions in the subset, or its length for the dustbin; `full`: all classes.
+        largest_epoch: an epoch at most, as a part of the examples it is drawn from.
     """
 
-    def __init__(self, examples: Examples, subset: Sequence[int], kind: str = DUSTBIN) -> None:
+    def __init__(
+        self, examples: Examples, subset: Sequence[int], kind: str = DUSTBIN, largest_epoch: float = 1.0
+    ) -> None:
         expect_subset(subset, examples.num_classes)
+        self.largest_epoch = largest_epoch
         self.examples, self.subset = examples, torch.tensor(subset)
         self.inside = torch.zeros(examples.num_classes, dtype=torch.bool)
         self.inside[self.subset] = True
@@ -148,7 +160,9 @@ class SpecialistExamples(Examples):
     def sampler(self, pool: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> HalfAndHalf:
         """Batches of the examples in `pool`, half of the subset."""
         of_subset = self.inside[self.examples.labels()[pool].long()]
-        return HalfAndHalf(pool[of_subset], pool[~of_subset], batch_size, seed, rank, world)
+        return HalfAndHalf(
+            pool[of_subset], pool[~of_subset], batch_size, round(self.largest_epoch * len(pool)), seed, rank, world
+        )
 
 
 @dataclass(frozen=True)
@@ -158,6 +172,7 @@ class SpecialistSource:
     source: Source
     subset: tuple[int, ...]
     kind: str = DUSTBIN
+    largest_epoch: float = 1.0
 
     @property
     def options(self) -> Any:
@@ -171,7 +186,7 @@ class SpecialistSource:
 
     def open(self) -> SpecialistExamples:
         """The examples."""
-        return SpecialistExamples(self.source.open(), self.subset, self.kind)
+        return SpecialistExamples(self.source.open(), self.subset, self.kind, self.largest_epoch)
 
     def fingerprints(self) -> dict[str, str]:
         """Name of each input -> its content hash."""

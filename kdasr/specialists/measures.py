@@ -31,8 +31,8 @@ class Gain:
     Attributes:
         covered: examples, right ones of the generalist, of the joint prediction, by the number of specialists that
             know the right class, (M + 1, 3) int64.
-        conditional: examples whose class specialist m knows, right ones of the generalist and of the specialist when
-            both choose among these classes alone, (M, 3) int64.
+        conditional: examples whose class specialist m knows, right ones of the generalist, of the joint prediction, and
+            of the specialist when each chooses among these classes alone, (M, 4) int64.
 
     Args:
         subsets: S^m of each specialist.
@@ -43,7 +43,7 @@ class Gain:
         self.subsets = [torch.tensor(some) for some in subsets]
         self.covering = torch.cat(self.subsets).bincount(minlength=num_classes)  # subsets that each class is in
         self.covered = torch.zeros(len(subsets) + 1, 3, dtype=torch.int64)
-        self.conditional = torch.zeros(len(subsets), 3, dtype=torch.int64)
+        self.conditional = torch.zeros(len(subsets), 4, dtype=torch.int64)
 
     def add(self, generalist: Tensor, joint: Tensor, labels: Tensor) -> None:
         """Adds a batch: logits (B, S) of both, and the right classes (B,)."""
@@ -51,17 +51,18 @@ class Gain:
         right = [torch.ones_like(by), *((z.argmax(1) == labels).long() for z in (generalist, joint))]
         self.covered.index_add_(0, by, torch.stack(right, 1))
 
-    def add_within(self, number: int, generalist: Tensor, specialist: Tensor, labels: Tensor) -> None:
+    def add_within(self, number: int, generalist: Tensor, joint: Tensor, specialist: Tensor, labels: Tensor) -> None:
         """Adds examples whose class specialist m knows.
 
         Args:
             number: m.
             generalist: logits, (R, S).
+            joint: logits, (R, S).
             specialist: logits of the classes of S^m, (R, C).
             labels: right classes, (R,).
         """
         subset = self.subsets[number]
-        guesses = generalist[:, subset].argmax(1), specialist.argmax(1)
+        guesses = generalist[:, subset].argmax(1), joint[:, subset].argmax(1), specialist.argmax(1)
         rights = [int((subset[guess] == labels).sum()) for guess in guesses]
         self.conditional[number] += torch.tensor([len(labels), *rights])
 
@@ -72,24 +73,21 @@ class Gain:
 
     def as_json(self) -> dict[str, Any]:
         """Accuracies, their relative changes, and the tables, as JSON types."""
-        examples, before, after = self.covered.sum(0).tolist()
         within = self.conditional.sum(0).tolist()
         tables = {
-            "by_coverage": [
-                {"specialists": number, **_row(row, "joint")} for number, row in enumerate(self.covered.tolist())
-            ],
+            "by_coverage": [{"specialists": number, **_row(row)} for number, row in enumerate(self.covered.tolist())],
             "by_specialist": [
-                {"number": number, "classes": len(subset), **_row(row, "specialist")}
+                {"number": number, "classes": len(subset), **_row(row)}
                 for number, (subset, row) in enumerate(zip(self.subsets, self.conditional.tolist(), strict=True))
             ],
         }
-        whole = {"all": _row([examples, before, after], "joint"), "conditional": _row(within, "specialist")}
-        return {**whole, **tables}
+        return {"all": _row(self.covered.sum(0).tolist()), "conditional": _row(within), **tables}
 
 
-def _row(counts: Sequence[int], who: str) -> dict[str, Any]:
-    examples, before, after = counts
-    return {"examples": examples, "generalist": before, who: after, "relative": relative(before, after)}
+def _row(counts: Sequence[int]) -> dict[str, Any]:
+    examples, before, after, *alone = counts
+    row = {"examples": examples, "generalist": before, "joint": after, "relative": relative(before, after)}
+    return {**row, "specialist": alone[0]} if alone else row
 
 
 def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu") -> Gain:
@@ -107,14 +105,14 @@ def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu"
         gain, labels = Gain(subsets, joint.num_classes), y.cpu()
         with torch.no_grad():  # a thread's own setting
             logits = joint.generalist(x).float()
-            before = logits.cpu()
-            gain.add(before, joint.combined(logits, x).cpu(), labels)
+            before, after = logits.cpu(), joint.combined(logits, x).cpu()
+            gain.add(before, after, labels)
             for number, (specialist, subset) in enumerate(zip(joint.specialists, gain.subsets, strict=True)):
                 rows = torch.isin(labels, subset).nonzero().flatten()
                 if len(rows):
                     own = specialist(x[rows.to(x.device)]).float().cpu()
                     own = own[:, : len(subset)] if joint.with_dustbin else own[:, subset]
-                    gain.add_within(number, before[rows], own, labels[rows])
+                    gain.add_within(number, before[rows], after[rows], own, labels[rows])
         return gain
 
     for gain in jobs.in_threads(batch, in_order(examples, device)):
@@ -142,18 +140,18 @@ def score_gain(out: Path, folder: Path, source: Source, overwrite: bool = False)
 
 def table(found: dict[str, Any]) -> str:
     """What `score_gain` returned, as lines of text."""
-    lines = []
-    for name, who in (("all", "joint"), ("conditional", "specialist")):
-        lines.append(f"{name}: {_line(found[name], who)}")
-    lines += [f"{row['specialists']} cover the class: {_line(row, 'joint')}" for row in found["by_coverage"]]
-    lines += [
-        f"within specialist {row['number']}'s {row['classes']}: {_line(row, 'specialist')}"
-        for row in found["by_specialist"]
-    ]
+    lines = [f"{name}: {_line(found[name])}" for name in ("all", "conditional")]
+    lines += [f"{row['specialists']} cover the class: {_line(row)}" for row in found["by_coverage"] if row["examples"]]
+    lines += [f"within specialist {row['number']}'s {row['classes']}: {_line(row)}" for row in found["by_specialist"]]
     return "\n".join(lines)
 
 
-def _line(row: dict[str, Any], who: str) -> str:
-    share = [100 * row[name] / max(1, row["examples"]) for name in ("generalist", who)]
+def _line(row: dict[str, Any]) -> str:
+    share = {
+        name: 100 * row[name] / max(1, row["examples"]) for name in ("generalist", "joint", "specialist") if name in row
+    }
     change = "n/a" if row["relative"] is None else f"{100 * row['relative']:+.2f} %"
-    return f"{share[0]:.2f} % -> {share[1]:.2f} % ({change} relative), {row['examples']} examples"
+    alone = f", specialists alone {share['specialist']:.2f} %" if "specialist" in share else ""
+    return (
+        f"{share['generalist']:.2f} % -> {share['joint']:.2f} % ({change} relative){alone}, {row['examples']} examples"
+    )

@@ -76,7 +76,7 @@ def train_specialist(job: SpecialistJob) -> dict[str, Any]:
         options, kind = job.specialist, job.specialist.kind
         generalist = models.load(job.generalist / "model.safetensors")
         prior = io.load_tensors(job.generalist / "priors.safetensors")[0]["mean_posterior"]
-        source = SpecialistSource(job.source, job.subset, kind)
+        source = SpecialistSource(job.source, job.subset, kind, options.largest_epoch)
         dev = SpecialistSource(job.dev, job.subset, kind) if job.dev else None
         Ensemble.load(job.generalist).expect(examples := source.open())
         share = examples.share(examples.pool(options.fraction, options.seed))

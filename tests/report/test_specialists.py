@@ -40,7 +40,7 @@ def test_examples_are_told_by_how_many_specialists_know_their_class(text):
     assert row(text, "0")[5:] == ["400", "75.00", "75.00", "+0.00", "+0.0"]
     assert row(text, "1")[5:] == ["600", "50.00", "56.67", "+13.33", "+3.4"]
     assert "| 2 |" not in text
-    assert "test 40.00 % to 45.00 % (+12.50 % relative)" in text
+    assert "test 40.00 % to 45.00 % (+12.50 % relative; specialists alone 42.00 %)" in text
 
 
 def test_time_is_of_steps_and_relative_to_the_generalist(text):

@@ -27,7 +27,7 @@ def source(data: Path, name: str = "train") -> FrameSource:
 
 def job(data: Path, folder: Path, **changed: object) -> SpecialistJob:
     """Specialists of the generalist; `changed` of their options."""
-    options = replace(SpecialistOptions(**TRAIN), **changed)  # type: ignore[arg-type]
+    options = replace(SpecialistOptions(**TRAIN, largest_epoch=1.0), **changed)  # type: ignore[arg-type]
     return SpecialistJob(folder, source(data), source(data, "dev"), data / "generalist", (), options, DistillOptions())
 
 

@@ -64,7 +64,7 @@ def test_examples_that_are_all_of_the_subset_or_none_are_refused(data):
 
 def test_every_batch_is_half_of_the_subset_and_every_epoch_sees_it_once():
     inside, outside = torch.arange(100, 130), torch.arange(0, 100)
-    sampler = HalfAndHalf(inside, outside, 9, seed=3)  # one fewer, to be even
+    sampler = HalfAndHalf(inside, outside, 9, 1000, seed=3)  # one fewer, to be even
     assert sampler.batch_size == 8 and sampler.batches_per_epoch == 7
     epochs = [[sampler.next() for _ in range(7)] for _ in range(2)]
     for batches in epochs:
@@ -72,13 +72,21 @@ def test_every_batch_is_half_of_the_subset_and_every_epoch_sees_it_once():
         seen = torch.cat(batches)
         assert len(seen[seen >= 100].unique()) == 28
     assert not torch.equal(epochs[0][0], epochs[1][0])
-    few = HalfAndHalf(torch.arange(3), torch.arange(3, 5), 64, seed=0)
+    few = HalfAndHalf(torch.arange(3), torch.arange(3, 5), 64, 1000, seed=0)
     assert few.batch_size == 6 and few.batches_per_epoch == 1 and len(few.next()) == 6
+
+
+def test_an_epoch_of_a_large_subset_is_a_part_of_it_another_each_time():
+    sampler = HalfAndHalf(torch.arange(100, 200), torch.arange(100), 8, 40, seed=0)
+    assert sampler.batches_per_epoch == 5
+    seen = torch.cat([sampler.next() for _ in range(100)])
+    assert len(seen[seen >= 100].unique()) > 95  # of 20 epochs of 20
+    assert HalfAndHalf(torch.arange(9), torch.arange(9, 20), 8, 3, seed=0).batches_per_epoch == 1
 
 
 def test_the_halves_go_on_where_they_were_and_ranks_share_a_batch():
     def fresh(rank: int = 0, world: int = 1, seed: int = 5) -> HalfAndHalf:
-        return HalfAndHalf(torch.arange(40, 64), torch.arange(40), 8, seed, rank, world)
+        return HalfAndHalf(torch.arange(40, 64), torch.arange(40), 8, 1000, seed, rank, world)
 
     one, other = fresh(), fresh(seed=99)
     drawn = [one.next() for _ in range(8)]
