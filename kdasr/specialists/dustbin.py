@@ -67,8 +67,8 @@ def expect_subset(subset: Sequence[int], num_classes: int, where: object = None)
 class HalfAndHalf(Sampler):
     """Batches of which one half is of the subset, the other drawn at random from the rest.
 
-    An epoch is a permutation of the subset's examples, or the beginning of one; a smaller last batch is left out. Batches
-    are of an even size.
+    An epoch is a permutation of the subset's examples, or the beginning of one; a smaller last batch is left out.
+    Batches are of an even size.
 
     Args:
         inside: numbers of the subset's examples, (I,) int64.
