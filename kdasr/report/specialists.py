@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kdasr.report.origin import training_seconds
-from kdasr.report.run import MEMBERS, SETS, Run, WordRate
+from kdasr.report.run import ENSEMBLE, MEMBERS, SETS, Run, WordRate
 from kdasr.report.tables import NONE, share, spread, table, word_rate
 
 PLACE = "specialists"  # of a run: subsets, nets, control, joint, gain, student, accuracy, score
@@ -40,17 +40,20 @@ def specialists_tables(runs: Sequence[Run]) -> str:
     found = [run for run in runs if has_specialists(run)]
     if not found:
         return ""
-    return "\n".join([_systems(found), _coverage(found), f"{_conditional(found)} {_time(found)}\n"])
+    texts = " ".join(text for text in (_conditional(found), _cost(found), _time(found)) if text)
+    return "\n".join([_systems(found), _coverage(found), f"{texts}\n"])
 
 
 def _systems(runs: Sequence[Run]) -> str:
     scores = [{name: _scores(run, name) for name in SETS} for run in runs]
     number = len(_nets(runs[0]))
+    ensembles = dict.fromkeys(system.name for run in runs for system in run.systems[ENSEMBLE])
     names = {
         GENERALIST: "generalist",
         CONTROL: "generalist, trained for as many updates more",
         JOINT: f"generalist and {number} specialists",
         STUDENT: "one net distilled from these",
+        ENSEMBLE: f"for comparison: {' or '.join(ensembles)}",
     }
     rows = []
     for system, title in names.items():
@@ -81,17 +84,21 @@ def _kept(scores: Sequence[Mapping[str, Mapping[str, _Score]]]) -> str:
 
 
 def _scores(run: Run, name: str) -> dict[str, _Score]:
-    """By system, of one set."""
-    found: dict[str, _Score] = {}
-    gain = run.infos.get(f"{PLACE}/gain/{name}")
-    if gain:
-        whole, words = gain["all"], {GENERALIST: _generalist_words(run, name), JOINT: _words(run, JOINT, name)}
-        found = {system: _Score(whole[system], whole["examples"], words[system]) for system in (GENERALIST, JOINT)}
+    """By system, of a set on which the gain was measured."""
+    gain = _gains(run).get(name)
+    if gain is None:
+        return {}
+    whole, words = gain["all"], {GENERALIST: _generalist_words(run, name), JOINT: _words(run, JOINT, name)}
+    found = {system: _Score(whole[system], whole["examples"], words[system]) for system in (GENERALIST, JOINT)}
     for system in (CONTROL, STUDENT):
         info = run.infos.get(f"{PLACE}/accuracy/{name}/{system}")
         if info:
             right = info["accuracy"] * info["num_frames"]
             found[system] = _Score(right, info["num_frames"], _words(run, system, name))
+    for together in run.systems[ENSEMBLE]:
+        if name in together.accuracy:
+            score = together.accuracy[name]
+            found[ENSEMBLE] = _Score(score.accuracy * score.num_frames, score.num_frames, together.words.get(name))
     return found
 
 
@@ -157,6 +164,13 @@ def _conditional(runs: Sequence[Run]) -> str:
             texts.append(f"{name} {change} ({100 * (after / before - 1):+.2f} % relative; {alone})")
     paper = f"the paper: +{PAPER_WITHIN} %"
     return f"Accuracy among a specialist's classes, on examples of these alone: {', '.join(texts)}; {paper}."
+
+
+def _cost(runs: Sequence[Run]) -> str:
+    """Passes of nets a prediction."""
+    active = [gain["active"] for run in runs for gain in _gains(run).values()]
+    mean = sum(active) / len(active)
+    return f"{mean:.2f} specialists are asked an example, so a joint prediction costs {1 + mean:.2f} passes of nets."
 
 
 def _time(runs: Sequence[Run]) -> str:

@@ -17,7 +17,7 @@ from kdasr.specialists.joint import Joint
 from kdasr.train.accuracy import in_order
 
 VERB = "gain"
-PARTS = ("all", "conditional", "by_coverage", "by_specialist")
+PARTS = ("all", "conditional", "active", "by_coverage", "by_specialist")
 
 
 def relative(before: int, after: int) -> float | None:
@@ -33,6 +33,7 @@ class Gain:
             know the right class, (M + 1, 3) int64.
         conditional: examples whose class specialist m knows, right ones of the generalist, of the joint prediction, and
             of the specialist when each chooses among these classes alone, (M, 4) int64.
+        asked: how many specialists were active, of all examples together.
 
     Args:
         subsets: S^m of each specialist.
@@ -44,6 +45,7 @@ class Gain:
         self.covering = torch.cat(self.subsets).bincount(minlength=num_classes)  # subsets that each class is in
         self.covered = torch.zeros(len(subsets) + 1, 3, dtype=torch.int64)
         self.conditional = torch.zeros(len(subsets), 4, dtype=torch.int64)
+        self.asked = 0
 
     def add(self, generalist: Tensor, joint: Tensor, labels: Tensor) -> None:
         """Adds a batch: logits (B, S) of both, and the right classes (B,)."""
@@ -70,6 +72,7 @@ class Gain:
         """Adds another's counts."""
         self.covered += other.covered
         self.conditional += other.conditional
+        self.asked += other.asked
 
     def as_json(self) -> dict[str, Any]:
         """Accuracies, their relative changes, and the tables, as JSON types."""
@@ -81,7 +84,8 @@ class Gain:
                 for number, (subset, row) in enumerate(zip(self.subsets, self.conditional.tolist(), strict=True))
             ],
         }
-        return {"all": _row(self.covered.sum(0).tolist()), "conditional": _row(within), **tables}
+        active = self.asked / max(1, int(self.covered[:, 0].sum()))
+        return {"all": _row(self.covered.sum(0).tolist()), "conditional": _row(within), "active": active, **tables}
 
 
 def _row(counts: Sequence[int]) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def measure(joint: Joint, examples: Examples, device: torch.device | str = "cpu"
             logits = joint.generalist(x).float()
             before, after = logits.cpu(), joint.combined(logits, x).cpu()
             gain.add(before, after, labels)
+            gain.asked = int(joint.cover.active(logits, joint.options.top).sum())
             for number, (specialist, subset) in enumerate(zip(joint.specialists, gain.subsets, strict=True)):
                 rows = torch.isin(labels, subset).nonzero().flatten()
                 if len(rows):
@@ -141,6 +146,7 @@ def score_gain(out: Path, folder: Path, source: Source, overwrite: bool = False)
 def table(found: dict[str, Any]) -> str:
     """What `score_gain` returned, as lines of text."""
     lines = [f"{name}: {_line(found[name])}" for name in ("all", "conditional")]
+    lines.append(f"{found['active']:.2f} specialists are asked an example")
     lines += [f"{row['specialists']} cover the class: {_line(row)}" for row in found["by_coverage"] if row["examples"]]
     lines += [f"within specialist {row['number']}'s {row['classes']}: {_line(row)}" for row in found["by_specialist"]]
     return "\n".join(lines)

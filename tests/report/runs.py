@@ -135,7 +135,17 @@ def add_specialists(exp: Path) -> None:
     covered = [(0, 400, 300, 300), (1, 600, 300, 340), (2, 0, 0, 0)]
     names = ("specialists", "examples", "generalist", "joint")
     rows = [dict(zip(names, row, strict=True)) for row in covered]
-    make(at / "gain/test", "gain", None, None, all=whole, conditional=within, by_coverage=rows, by_specialist=[])
+    make(
+        at / "gain/test",
+        "gain",
+        None,
+        None,
+        all=whole,
+        conditional=within,
+        active=1.25,
+        by_coverage=rows,
+        by_specialist=[],
+    )
     for system, right, errors in (("control", 0.605, 23), ("student", 0.632, 19)):
         facts = score(right)
         make(at / f"accuracy/test/{system}", "accuracy", {"name": ""}, None, **facts)

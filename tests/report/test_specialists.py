@@ -43,6 +43,11 @@ def test_examples_are_told_by_how_many_specialists_know_their_class(text):
     assert "test 40.00 % to 45.00 % (+12.50 % relative; specialists alone 42.00 %)" in text
 
 
+def test_an_ordinary_ensemble_and_the_cost_of_a_prediction_stand_beside(text):
+    assert row(text, "for comparison: ensemble of 2")[3:5] == ["63.00", "5.00"]
+    assert "1.25 specialists are asked an example, so a joint prediction costs 2.25 passes of nets." in text
+
+
 def test_time_is_of_steps_and_relative_to_the_generalist(text):
     """The generalist takes 300 steps of 256 at 25600 a second, 3 s; specialists 0.5 s and 1 s."""
     assert "in 25.0 % of its generalist's time on average, 33.3 % at most" in text
