@@ -167,7 +167,7 @@ def _share_row(name: str, gains: Sequence[tuple[float, float, float]], least: fl
 
 def share(ensemble: float, student: float, least: float = ROUNDING) -> str:
     """(student - members) / (ensemble - members) of two gains; n/a where the ensemble's is less than `least`."""
-    return f"{100 * student / ensemble:.0f} %" if ensemble >= least else "n/a"
+    return f"{round(100 * student / ensemble)} %" if ensemble >= least else "n/a"
 
 
 def words_note(runs: Sequence[Run]) -> str:
