@@ -143,13 +143,17 @@ def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[st
     log.event(f"{folder}: finished")
 
 
-@torch.no_grad()
 def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, torch.Tensor]:
     """What a decoder divides by: `counts` (S,) of the training labels, `mean_posterior` (S,) of the model."""
     sample = pool[:: -(-len(pool) // PRIOR_FRAMES)]
     total = torch.zeros(examples.num_classes, dtype=torch.float64)
-    for index in sample.split(BATCH):
-        total.add_(F.softmax(model(examples.batch(index)[0]), dim=1).sum(0))
+
+    def posterior(index: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():  # a thread's own setting
+            return F.softmax(model(examples.batch(index)[0]), dim=1).sum(0)
+
+    for each in jobs.in_threads(posterior, sample.split(BATCH)):
+        total.add_(each)
     return {"counts": examples.label_counts(pool), "mean_posterior": total.div(len(sample)).float()}
 
 
