@@ -20,10 +20,11 @@ from kdasr.models import Model
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import precision
 from kdasr.train.accuracy import BATCH, Tally, in_order
+from kdasr.train.job import TRAINED
 
 MEANS = ("arithmetic", "geometric")
 SHARED = ("labelling", "num_pdfs", "dim", "left", "right", "extractor")  # facts in which all members agree
-VERBS = ("train", "distill", "bias", "joint")  # those that make models
+VERBS = (*TRAINED, "joint")  # those that make models
 
 
 def model_folders(folders: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -18,14 +18,8 @@ VERBS = (
     *("accuracy", "decode", "score"),
 )
 OFF = {"0", "0.0", "false", "[]", "", "auto"}  # auto: the program's own choice
-SHAPELESS = {
-    "seed",
-    "name",
-    "subset",
-    "log_steps",
-    "checkpoint_seconds",
-    "checkpoint_steps",
-}  # seeds have a line of their own
+# Seeds have a line of their own.
+SHAPELESS = {"seed", "name", "subset", "log_steps", "checkpoint_seconds", "checkpoint_steps"}
 
 
 def settings(run: Run) -> dict[str, dict[Settings, list[str]]]:

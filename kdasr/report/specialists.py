@@ -62,7 +62,7 @@ def _systems(runs: Sequence[Run]) -> str:
             own = [(each[name][system], each[name][GENERALIST]) for each in scores if system in each[name]]
             row.append(spread([one.accuracy for one, _ in own], 2))
             changes = [100 * (one.accuracy / before.accuracy - 1) for one, before in own]
-            row.append(f"{spread(changes, 2)}" if changes and system != GENERALIST else NONE)
+            row.append(spread(changes, 2) if system != GENERALIST else NONE)
         row += [word_rate([s.words for each in scores if (s := each[name].get(system)) and s.words]) for name in SETS]
         if any(cell != NONE for cell in row[1:]):
             rows.append(row)

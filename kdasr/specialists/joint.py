@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kdasr import io, models
 from kdasr.data.examples import Source
-from kdasr.distill.ensemble import VERBS, Ensemble
+from kdasr.distill.ensemble import VERBS
 from kdasr.models import Model
 from kdasr.refusal import Refusal
 from kdasr.specialists.dustbin import DUSTBIN
@@ -109,9 +109,9 @@ def read_specialists(folders: Sequence[Path], generalist: Path) -> list[dict[str
 def put_together(generalist: Path, folders: Sequence[Path], options: InferOptions) -> Joint:
     """The joint model of a generalist's folder and specialists' folders."""
     infos, net = read_specialists(folders, generalist), models.load(generalist / "model.safetensors")
-    subsets = [info["subset"] for info in infos]
-    nets = JointNets(**asdict(options), architecture=net.name, net=asdict(net.options), subsets=subsets)
-    found = Joint(JointNets(**{**asdict(nets), "kind": infos[0]["kind"]}), net.input_shape, net.num_classes)
+    subsets, kind = [info["subset"] for info in infos], infos[0]["kind"]
+    nets = JointNets(**asdict(options), architecture=net.name, net=asdict(net.options), subsets=subsets, kind=kind)
+    found = Joint(nets, net.input_shape, net.num_classes)
     found.generalist.load_state_dict(net.state_dict())
     for specialist, folder in zip(found.specialists, folders, strict=True):
         specialist.load_state_dict(models.load(folder / "model.safetensors").state_dict())
@@ -140,7 +140,7 @@ def make_joint(
     if not io.begin(out, io.Made("joint", {"joint": options, source.section: source.options}, inputs), overwrite):
         return
     examples, model = source.open(), put_together(generalist, folders, options)
-    Ensemble.load(generalist).expect(examples)
+    examples.expect_model(io.read_info(generalist, *VERBS), str(generalist))
     models.save(out / "model.safetensors", model)
     io.save_tensors(out / "priors.safetensors", priors(model, examples, examples.pool(1.0, 0)))
     io.finish(out, model=model.describe(), **examples.facts(), labelling=examples.labelling, specialists=len(folders))

@@ -12,13 +12,13 @@ import torch
 
 from kdasr import io, jobs, models
 from kdasr.data.examples import Examples, Source
-from kdasr.distill.ensemble import VERBS, Ensemble, model_folders
+from kdasr.distill.ensemble import VERBS, model_folders
 from kdasr.distill.loss import DistillOptions
 from kdasr.models import Model
 from kdasr.refusal import Refusal
 from kdasr.specialists.dustbin import DUSTBIN, FULL, Balanced, Retained, SpecialistOptions, SpecialistSource, cut
 from kdasr.train import precision
-from kdasr.train.job import fit, inputs, threads_each
+from kdasr.train.job import fit, inputs, threads_each, trained
 from kdasr.train.loop import Objective
 from kdasr.train.together import ranks
 
@@ -74,11 +74,11 @@ def train_specialist(job: SpecialistJob) -> dict[str, Any]:
     """
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         options, kind = job.specialist, job.specialist.kind
-        generalist = models.load(job.generalist / "model.safetensors")
         prior = io.load_tensors(job.generalist / "priors.safetensors")[0]["mean_posterior"]
         source = SpecialistSource(job.source, job.subset, kind, options.largest_epoch)
         dev = SpecialistSource(job.dev, job.subset, kind) if job.dev else None
-        Ensemble.load(job.generalist).expect(examples := source.open())
+        examples = source.open()
+        generalist = trained(job.generalist)(examples)
         share = examples.share(examples.pool(options.fraction, options.seed))
 
         def build(examples: Examples) -> Model:
