@@ -67,3 +67,13 @@ def test_a_subset_that_is_not_there_is_refused(tmp_path):
     call("subsets", tmp_path / "subsets", *train, *generalist)
     with pytest.raises(Refusal, match=r"--only 3: no such subset \(expected 0 to 2, found 3\)"):
         call("specialists", tmp_path / "x", *train, *generalist, "--subsets", tmp_path / "subsets", "--only", "3")
+
+
+def test_a_joint_model_is_no_generalist_of_specialists(tmp_path):
+    features, alignment = write_set(tmp_path, 10, seed=1)
+    train = ["--features", features, "--ali", alignment]
+    walk(tmp_path, train)
+    joint = ["--model", tmp_path / "joint"]
+    call("subsets", tmp_path / "again", *train, *joint)
+    with pytest.raises(Refusal, match="joint: a folder of another kind .*found one made by `kdasr joint`"):
+        call("specialists", tmp_path / "more", *train, *joint, "--subsets", tmp_path / "again")
