@@ -211,15 +211,26 @@ def file_hash(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def results(folder: str | Path) -> list[Path]:
+    """Names of all result files below `folder`, sorted: logs, marks and checkpoints are none."""
+    names = sorted(path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    kept = (name for name in names if name.name not in UNHASHED and not name.name.endswith(".part"))
+    return [name for name in kept if name.parts[0] not in UNHASHED_FOLDERS]
+
+
 def folder_hash(folder: str | Path) -> str:
-    """Hash of names and contents of all result files below `folder` (logs, marks and checkpoints left out)."""
-    folder = Path(folder)
+    """Hash of names and contents of all result files below `folder`."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder)
-        if path.name not in UNHASHED and not path.name.endswith(".part") and name.parts[0] not in UNHASHED_FOLDERS:
-            digest.update(f"{name.as_posix()} {file_hash(path)}\n".encode())
+    for name in results(folder):
+        digest.update(f"{name.as_posix()} {file_hash(Path(folder) / name)}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def copy_results(folder: str | Path, out: str | Path) -> None:
+    """Copies a finished folder's result files and its `info.json`, each atomically."""
+    for name in (*results(folder), Path(INFO)):
+        with atomic(Path(out) / name) as part:
+            shutil.copyfile(Path(folder) / name, part)
 
 
 def fingerprint(path: str | Path, *verbs: str) -> str:

@@ -105,7 +105,7 @@ else
   part 'shellcheck' lint_shell
   part 'unit tests' python -m pytest -q -n 2 -m 'not recipe and not slow'
   if [[ $fast == no ]]; then
-    part 'recipe and slow tests' python -m pytest -q -m 'recipe or slow'
+    part 'recipe and slow tests' python -m pytest -q -n 2 --dist worksteal -m 'recipe or slow'
     [[ ${CI:-} != true ]] || part "core on torch $newest_torch" core_tests "$newest_torch"
   fi
 fi

@@ -78,4 +78,9 @@ fi
 if stage 10 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
+
+if stage 11 "Deployment: the student and all that it transcribes with, in one folder"; then
+  kdasr bundle "$exp/bundle" --model "$exp/student/student-$student_seed" --graph "$exp/graph" --lang "$data/lang" --gmm "$exp/mono" \
+    --score "$exp/score/student" "${settings[@]}"
+fi
 finish

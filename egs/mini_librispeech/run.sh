@@ -127,4 +127,9 @@ fi
 if stage 14 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
+
+if stage 15 "Deployment: the student and all that it transcribes with, in one folder"; then
+  kdasr bundle "$exp/bundle" --model "$student" --graph "$exp/graph/sat" --lang "$data/lang" --gmm "$exp/sat" \
+    --score "$exp/score/student" "${settings[@]}"
+fi
 finish

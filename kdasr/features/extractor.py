@@ -19,6 +19,7 @@ from kdasr.refusal import Refusal
 O = TypeVar("O", bound="FrameOptions")  # noqa: E741
 
 DTYPES = ("float16", "float32")
+PIECE = 1 << 20  # samples that kaldi-native-fbank takes at once, as a list of Python's
 WINDOWS = ("povey", "hamming", "hanning", "rectangular", "blackman")
 
 
@@ -123,8 +124,9 @@ class KaldiExtractor(FeatureExtractor):  # type: ignore[misc]
             )
         if samples.ndim > 1 and samples.shape[0] != 1:
             raise Refusal("several channels", expected="(1, N)", found=samples.shape)
-        computer = self.make()
-        computer.accept_waveform(sampling_rate, (samples.reshape(-1) * np.float32(self.config.sample_scale)).tolist())
+        computer, scaled = self.make(), samples.reshape(-1) * np.float32(self.config.sample_scale)
+        for begin in range(0, len(scaled), PIECE):
+            computer.accept_waveform(sampling_rate, scaled[begin : begin + PIECE].tolist())
         computer.input_finished()
         frames = [computer.get_frame(index) for index in range(computer.num_frames_ready)]
         return np.array(frames, np.float32).reshape(len(frames), self.feature_dim(sampling_rate))

@@ -14,6 +14,7 @@ from lhotse.features.base import FeatureExtractor, get_extractor_type  # noqa: E
 from lhotse.utils import compute_num_frames_from_samples  # noqa: E402
 
 from kdasr import features  # noqa: E402
+from kdasr.features import extractor as module  # noqa: E402
 from kdasr.features.fbank import Fbank, FbankOptions  # noqa: E402
 from kdasr.features.mfcc import Mfcc, MfccOptions  # noqa: E402
 from kdasr.refusal import Refusal  # noqa: E402
@@ -164,3 +165,12 @@ def test_an_unknown_type_is_refused():
 def test_options_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
         options()
+
+
+@pytest.mark.parametrize("cls", [Fbank, Mfcc])
+def test_a_recording_in_pieces_has_the_frames_of_the_whole(cls, monkeypatch):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 20_011).astype(np.float32)
+    whole = cls().extract(samples, 16000)
+    for piece in (160, 777, 20_010):
+        monkeypatch.setattr(module, "PIECE", piece)
+        assert np.array_equal(cls().extract(samples, 16000), whole), piece

@@ -1,0 +1,245 @@
+"""Recordings in, words out: a bundle made by the verbs, against what they decoded; and recordings that are none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("k2")
+pytest.importorskip("lhotse")
+pytest.importorskip("kaldifst")
+pytest.importorskip("kaldilm")
+pytest.importorskip("kaldingram")
+pytest.importorskip("kaldialign")
+
+from scipy.signal import resample_poly
+
+from kdasr import io
+from kdasr.cli import cli, main
+from kdasr.decode import recogniser as module
+from kdasr.decode.hypotheses import read_hypotheses
+from kdasr.decode.recogniser import Recogniser, cut_at_silences
+from kdasr.decode.transcript import FORMATS, Transcript
+from kdasr.refusal import Refusal
+from tests import tones
+
+SETTINGS = (
+    "mono.iterations=8 mono.realign=[1,2,3,4,5,6] mono.gaussians=40 mono.grow_until=4 mono.minimum_occupancy=3 "
+    "frames.left=3 frames.right=3 dnn.layers=1 dnn.width=32 train.epochs=12 train.threads=1 train.batch_size=64 "
+    "decode.lm_weights=[7,10] decode.penalties=[0] fbank.cmvn=speaker"
+)
+
+
+def run(*arguments: object, settings: str = SETTINGS) -> None:
+    words = [*map(str, arguments), *(word for setting in settings.split() for word in ("--set", setting))]
+    cli.main(words, standalone_mode=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """From tones to a bundle; `decode` holds the hypotheses of the recipe's own verbs."""
+    home = tmp_path_factory.mktemp("tones")
+    tones.write_cuts(home / "train", 40, 0)
+    tones.write_cuts(home / "test", 9, 1)
+    tones.write_lexicon(home / "lexicon.txt")
+    for name in ("train", "test"):
+        for kind in ("mfcc", "fbank"):
+            run("features", home / kind / name, "--type", kind, "--cuts", home / name)
+    lang = ("--lang", home / "lang")
+    run("lang", home / "lang", "--lexicon", home / "lexicon.txt", "--cuts", home / "train")
+    run("lm", home / "lm", "--cuts", home / "train")
+    spoken = ("--features", home / "mfcc" / "train", "--cuts", home / "train", *lang)
+    run("mono", home / "mono", *spoken)
+    run("align", home / "ali", "--model", home / "mono", *spoken)
+    run("graph", home / "graph", *lang, "--lm", home / "lm", "--model", home / "mono")
+    run("train", home / "members", "--features", home / "fbank" / "train", "--ali", home / "ali", "--seeds", "0-1")
+    searched = ("--features", home / "fbank" / "test", "--graph", home / "graph", *lang)
+    run("decode", home / "decode", "--model", home / "members", *searched)
+    scored = [(f"--{name}", home / "decode", f"--{name}-cuts", home / "test") for name in ("dev", "test")]
+    run("score", home / "score", *scored[0], *scored[1])
+    run("bundle", home / "bundle", *needs(home))
+    return home
+
+
+def needs(home: Path, **changed: object) -> list[object]:
+    """What `kdasr bundle` is given."""
+    given = {"model": "members", "graph": "graph", "lang": "lang", "gmm": "mono", "score": "score", **changed}
+    return [word for name, value in given.items() for word in (f"--{name}", home / str(value))]
+
+
+@pytest.fixture(scope="module")
+def recogniser(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Recogniser:
+    """Of a copy: nothing outside of the folder is asked for."""
+    copy = tmp_path_factory.mktemp("elsewhere") / "model"
+    shutil.copytree(home / "bundle", copy)
+    return Recogniser(copy)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, arguments)])
+    assert end.value.code == 1
+    return capsys.readouterr().err
+
+
+def files(home: Path) -> list[Path]:
+    return sorted((home / "test" / "audio").glob("*.wav"))
+
+
+def test_words_are_the_recipe_s(home, recogniser):
+    wer = io.read_json(home / "score" / "wer.json")["dev"]
+    recipe = read_hypotheses(home / "decode")[wer["lm_weight"], wer["penalty"]]
+    found = {each.file.stem: each.text for each in recogniser.transcribe_all(files(home))}
+    assert wer["wer"] < 5 and found.keys() == recipe.keys()
+    assert [id for id in found if found[id] != recipe[id]] == []
+
+
+def test_one_file_is_what_several_are(home, recogniser):
+    together = list(recogniser.transcribe_all(files(home), times=True))
+    assert together == [recogniser.transcribe(file, times=True) for file in files(home)]
+
+
+def test_times_are_when_words_are_spoken(recogniser, tmp_path):
+    words = ["ONE", "TWO", "THREE", "FOUR", "TWO"]
+    samples, times = tones.spoken(words, np.random.default_rng(5))
+    soundfile.write(tmp_path / "x.wav", samples, tones.RATE)
+    found = recogniser.transcribe(tmp_path / "x.wav", times=True)
+    assert [word.symbol for word in found.words] == words and found.seconds == round(len(samples) / tones.RATE, 4)
+    assert np.abs(np.array([word[1:] for word in found.words]) - np.array(times)).max() < 0.06
+    assert recogniser.transcribe(tmp_path / "x.wav").words == []
+
+
+@pytest.mark.parametrize(("suffix", "rate", "channels"), [("flac", 44100, 2), ("ogg", 8000, 1), ("mp3", 48000, 2)])
+def test_any_rate_and_number_of_channels(home, recogniser, tmp_path, suffix, rate, channels):
+    file = files(home)[0]
+    samples = resample_poly(soundfile.read(file)[0], rate, tones.RATE)
+    path = tmp_path / f"x.{suffix}"
+    soundfile.write(path, np.stack([samples] * channels, 1), rate)
+    assert recogniser.transcribe(path).text == recogniser.transcribe(file).text
+
+
+def test_a_long_recording_is_cut_at_silences(recogniser, tmp_path, monkeypatch):
+    words = np.random.default_rng(3).choice(list(tones.WORDS), 60).tolist()
+    samples, times = tones.spoken(words, np.random.default_rng(4))
+    soundfile.write(tmp_path / "long.wav", samples, tones.RATE)
+    whole = recogniser.transcribe(tmp_path / "long.wav", times=True)
+    monkeypatch.setattr(module, "BLOCK", 170)
+    monkeypatch.setattr(module, "LONGEST", 400)
+    monkeypatch.setattr(module, "TOGETHER", 900)
+    cut = recogniser.transcribe(tmp_path / "long.wav", times=True)
+    assert len(whole.passages) == 1 and len(cut.passages) > len(samples) / 160 / 400
+    assert whole.text.split() == cut.text.split() == words
+    assert np.abs(np.array([word[1:] for word in cut.words]) - np.array(times)).max() < 0.06
+    edges = [passage.end for passage in cut.passages[:-1]]
+    assert edges == [passage.begin for passage in cut.passages[1:]]
+    assert not [edge for edge in edges for begin, end in times if begin + 0.03 < edge < end - 0.03]
+
+
+def test_pieces_are_no_longer_than_allowed_and_cover_all():
+    silence = np.zeros(1000)
+    silence[[170, 171, 172, 340, 341, 520, 521]] = 1
+    pieces = cut_at_silences(silence, 200)
+    assert pieces[0][0] == 0 and pieces[-1][1] == 1000
+    assert all(end == begin for (_, end), (begin, _) in pairwise(pieces))
+    assert max(end - begin for begin, end in pieces) <= 200
+    assert abs(pieces[0][1] - 171) <= 15
+    assert cut_at_silences(silence, 1000) == [(0, 1000)]
+
+
+def test_formats(home, recogniser):
+    found = recogniser.transcribe(files(home)[0], times=True)
+    assert FORMATS["txt"](found) == f"{found.text}\n"
+    record = json.loads(FORMATS["json"](found))
+    assert record["text"] == found.text == " ".join(word["word"] for word in record["words"])
+    lines = FORMATS["ctm"](found).splitlines()
+    assert [line.split()[4] for line in lines] == found.text.split() and lines[0].startswith(f"{found.file.stem} 1 ")
+    number, clock, caption = FORMATS["srt"](found).splitlines()[:3]
+    assert number == "1" and clock.startswith("00:00:00,") and found.text.startswith(caption)
+
+
+def test_silence_is_no_words(recogniser, tmp_path):
+    noise = np.random.default_rng(0).normal(scale=0.005, size=tones.RATE)
+    soundfile.write(tmp_path / "quiet.wav", noise, tones.RATE)
+    found = recogniser.transcribe(tmp_path / "quiet.wav", times=True)
+    assert len(found.text.split()) <= 1  # its n-gram has no sentence without a word
+    assert FORMATS["srt"](Transcript(found.file, 1.0, ())) == FORMATS["ctm"](Transcript(found.file, 1.0, ())) == ""
+
+
+def test_a_file_that_is_none_is_named_and_the_others_are_done(home, tmp_path, capsys):
+    good, text = files(home)[0], tmp_path / "text.wav"
+    text.write_text("no audio")
+    soundfile.write(tmp_path / "short.wav", np.zeros(3), tones.RATE)
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:3000])
+    soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan), tones.RATE, subtype="FLOAT")
+    bad = [text, tmp_path / "short.wav", tmp_path / "absent.wav", tmp_path / "cut.wav", tmp_path / "nan.wav", tmp_path]
+    with pytest.raises(SystemExit) as end:
+        main(["transcribe", str(home / "bundle"), *map(str, bad), str(good)])
+    told = capsys.readouterr()
+    assert end.value.code == 1 and told.out.startswith(f"{good}\t") and told.out.count("\n") == 1
+    lines = [line for line in told.err.splitlines() if line.startswith("kdasr: ")]
+    assert [line.split(":")[1].strip() for line in lines] == [str(path) for path in bad]
+    faults = ("cannot be read", "shorter than a frame", "no such", "truncated", "no numbers", "cannot be read")
+    assert all(fault in line for fault, line in zip(faults, lines, strict=True))
+
+
+def test_files_are_written_where_they_are_wanted(home, tmp_path, capsys):
+    some = files(home)[:2]
+    main(["transcribe", str(home / "bundle"), *map(str, some), "--format", "srt", "--out", str(tmp_path / "captions")])
+    assert capsys.readouterr().out == ""
+    assert sorted(path.name for path in (tmp_path / "captions").iterdir()) == [f"{file.stem}.srt" for file in some]
+
+
+def test_outputs_in_one_place_are_refused(home, capsys):
+    some = files(home)[:2]
+    assert "captions of several recordings" in refused(capsys, "transcribe", home / "bundle", *some, "--format", "srt")
+    twice = ("transcribe", home / "bundle", some[0], some[0])
+    assert "recordings of one name" in refused(capsys, *twice, "--format", "ctm")
+    assert "did you mean 'srt'" in refused(capsys, *twice, "--format", "str")
+
+
+def test_a_damaged_or_foreign_folder_is_refused(home, tmp_path, capsys):
+    file = files(home)[0]
+    assert "no such folder" in refused(capsys, "transcribe", tmp_path / "none", file)
+    assert "a folder of another kind" in refused(capsys, "transcribe", home / "members" / "member-0", file)
+    assert "the folder is not made by kdasr" in refused(capsys, "transcribe", tmp_path, file)
+    copy = tmp_path / "copy"
+    shutil.copytree(home / "bundle", copy)
+    graph = copy / "graph" / "graph.safetensors"
+    graph.write_bytes(graph.read_bytes()[:-4])
+    assert "content of the model folder does not match" in refused(capsys, "transcribe", copy, file)
+    (copy / "tree.json").unlink()
+    assert "content of the model folder does not match" in refused(capsys, "transcribe", copy, file)
+
+
+def test_options_of_another_version_are_refused(home, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(home / "bundle", copy)
+    info = io.read_json(copy / "info.json")
+    info["decode"]["newer"] = 1
+    io.write_json(copy / "info.json", info)
+    with pytest.raises(Refusal, match="options of another version"):
+        Recogniser(copy)
+
+
+def test_parts_that_do_not_belong_together_are_refused(home, tmp_path, capsys):
+    other = tmp_path / "mono"
+    few = "mono.iterations=2 mono.realign=[1] mono.gaussians=20 mono.grow_until=1"
+    spoken = ("--features", home / "mfcc" / "train", "--cuts", home / "train", "--lang", home / "lang")
+    run("mono", other, *spoken, settings=few)
+    capsys.readouterr()
+    assert "the graph's GMM does not match" in refused(capsys, "bundle", tmp_path / "b", *needs(home, gmm=other))
+    assert "a folder of another kind" in refused(capsys, "bundle", tmp_path / "b", *needs(home, score="decode"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_without_scores_the_search_s_own_weights_are_taken(home, tmp_path):
+    given = needs(home)
+    run("bundle", tmp_path / "own", *given[: given.index("--score")])
+    found = io.read_info(tmp_path / "own")["decode"]
+    assert (found["lm_weights"], found["penalties"]) == ([10.0], [0.0])
