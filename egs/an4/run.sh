@@ -10,12 +10,13 @@ path_option data data "folder of manifests, features, language"
 path_option exp exp "folder of models and results"
 option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
-option specialists no "yes: train specialists too, and one net on what they know"
+option specialists "" "seeds of the members that get specialists, as 0,1,2, and one net on what all know; default: none"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
-[[ $specialists == yes ]] || leave_out 10
+expect_seeds "$specialists"
+[[ $specialists ]] || leave_out 10
 settings=(--conf "$conf" "${set_options[@]}" "${overwrite[@]}")
 parallel=("${settings[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
 train=(--features "$data/fbank/train" --ali "$exp/ali/sat/train")
@@ -106,7 +107,7 @@ if stage 9 "Comparison with Kaldi: GMMs of all 948 utterances; bigram, trigram a
 fi
 
 if stage 10 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
-  train_specialists "$exp/members/member-${seeds%%[-,]*}" "$student_seed"
+  for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
 if stage 11 "Report: tables of this run"; then

@@ -13,13 +13,14 @@ path_option data data "folder of manifests, features, language"
 path_option exp exp "folder of models and results"
 option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
-option specialists no "yes: train specialists too, and one net on what they know"
+option specialists "" "seeds of the members that get specialists, as 0,1,2, and one net on what all know; default: none"
 option other no "yes: score the sets dev_other and test_other too"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
 
-[[ $specialists == yes ]] || leave_out 12
+expect_seeds "$specialists"
+[[ $specialists ]] || leave_out 12
 [[ $other == yes ]] || leave_out 13
 for place in ${KDASR_DATA:+"$KDASR_DATA"} ../../../shared/data; do
   [[ $text || ! -f $place/lm/text.gz ]] || text=$place/lm/text.gz
@@ -106,7 +107,7 @@ if stage 11 "Decoding and scoring: GMMs, members, ensemble, student"; then
 fi
 
 if stage 12 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
-  train_specialists "$exp/members/member-${seeds%%[-,]*}" "$student_seed"
+  for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
 if stage 13 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_other and test_other"; then

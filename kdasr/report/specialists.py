@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +11,7 @@ from kdasr.report.origin import training_seconds
 from kdasr.report.run import ENSEMBLE, MEMBERS, SETS, Run, WordRate
 from kdasr.report.tables import NONE, share, spread, table, word_rate
 
-PLACE = "specialists"  # of a run: subsets, nets, control, joint, gain, student, accuracy, score
+PLACE = re.compile(r"(specialists(?:/[^/]+)?)/gain/[^/]+")  # beside: nets, control, joint, student, score
 PAPER = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)  # table 4, relative gain in %; last: 10 or more
 PAPER_ALL, PAPER_WITHIN = 4.4, 6.5  # section 5.5: 25.0 -> 26.1 %, 43.1 -> 45.9 %
 GENERALIST, CONTROL, JOINT, STUDENT = "generalist", "control", "joint", "student"
@@ -30,24 +31,55 @@ class _Score:
         return 100 * self.right / max(1, self.examples)
 
 
-def has_specialists(run: Run) -> bool:
-    """Whether specialists were measured."""
-    return any(f"{PLACE}/gain/{name}" in run.infos for name in SETS)
+@dataclass(frozen=True)
+class Measured:
+    """The specialists of one generalist, whose gain was measured.
+
+    Attributes:
+        run: of which they are.
+        place: where they lie in it: `specialists`, or a folder of it for each generalist.
+    """
+
+    run: Run
+    place: str
+
+    @property
+    def gains(self) -> dict[str, dict[str, Any]]:
+        """What `kdasr gain` found, by set."""
+        places = {name: f"{self.place}/gain/{name}" for name in SETS}
+        return {name: self.run.infos[place] for name, place in places.items() if place in self.run.infos}
+
+    @property
+    def nets(self) -> dict[str, dict[str, Any]]:
+        """Place of each specialist -> what its folder says."""
+        return {place: info for place, info in self.run.infos.items() if place.startswith(f"{self.place}/nets/")}
+
+    def is_generalist(self, info: Mapping[str, Any]) -> bool:
+        """Whether a folder is the generalist's."""
+        return info["fingerprint"] in {net["generalist"] for net in self.nets.values()}
+
+
+def measured(runs: Iterable[Run]) -> list[Measured]:
+    """All specialists of runs whose gain was measured."""
+    places = [
+        (run, dict.fromkeys(match[1] for place in run.infos if (match := PLACE.fullmatch(place)))) for run in runs
+    ]
+    return [Measured(run, place) for run, own in places for place in own]
 
 
 def specialists_tables(runs: Sequence[Run]) -> str:
     """Systems, the table by coverage, and time; empty where no run has specialists."""
-    found = [run for run in runs if has_specialists(run)]
+    found = measured(runs)
     if not found:
         return ""
     texts = " ".join(text for text in (_conditional(found), _cost(found), _time(found)) if text)
     return "\n".join([_systems(found), _coverage(found), f"{texts}\n"])
 
 
-def _systems(runs: Sequence[Run]) -> str:
-    scores = [{name: _scores(run, name) for name in SETS} for run in runs]
-    number = len(_nets(runs[0]))
-    ensembles = dict.fromkeys(system.name for run in runs for system in run.systems[ENSEMBLE])
+def _systems(found: Sequence[Measured]) -> str:
+    scores = [{name: _scores(each, name) for name in SETS} for each in found]
+    number = len(found[0].nets)
+    ensembles = dict.fromkeys(system.name for each in found for system in each.run.systems[ENSEMBLE])
     names = {
         GENERALIST: "generalist",
         CONTROL: "generalist, trained for as many updates more",
@@ -83,18 +115,18 @@ def _kept(scores: Sequence[Mapping[str, Mapping[str, _Score]]]) -> str:
     return f"{kept}The paper, another task: +{PAPER_ALL} % relative by specialists; it distilled no such net."
 
 
-def _scores(run: Run, name: str) -> dict[str, _Score]:
+def _scores(each: Measured, name: str) -> dict[str, _Score]:
     """By system, of a set on which the gain was measured."""
-    gain = _gains(run).get(name)
+    gain, run = each.gains.get(name), each.run
     if gain is None:
         return {}
-    whole, words = gain["all"], {GENERALIST: _generalist_words(run, name), JOINT: _words(run, JOINT, name)}
+    whole, words = gain["all"], {GENERALIST: _generalist_words(each, name), JOINT: _words(each, JOINT, name)}
     found = {system: _Score(whole[system], whole["examples"], words[system]) for system in (GENERALIST, JOINT)}
     for system in (CONTROL, STUDENT):
-        info = run.infos.get(f"{PLACE}/accuracy/{name}/{system}")
+        info = run.infos.get(f"{each.place}/accuracy/{name}/{system}")
         if info:
             right = info["accuracy"] * info["num_frames"]
-            found[system] = _Score(right, info["num_frames"], _words(run, system, name))
+            found[system] = _Score(right, info["num_frames"], _words(each, system, name))
     for together in run.systems[ENSEMBLE]:
         if name in together.accuracy:
             score = together.accuracy[name]
@@ -102,26 +134,21 @@ def _scores(run: Run, name: str) -> dict[str, _Score]:
     return found
 
 
-def _words(run: Run, system: str, name: str) -> WordRate | None:
-    record = run.files.words.get(f"{PLACE}/score/{system}", {}).get(name)
+def _words(each: Measured, system: str, name: str) -> WordRate | None:
+    record = each.run.files.words.get(f"{each.place}/score/{system}", {}).get(name)
     return WordRate(**{entry.name: record[entry.name] for entry in fields(WordRate)}) if record else None
 
 
-def _generalist_words(run: Run, name: str) -> WordRate | None:
+def _generalist_words(each: Measured, name: str) -> WordRate | None:
     """Of the member that is the generalist."""
-    known = {info["generalist"] for info in _nets(run)}
-    own = [system for system in run.systems[MEMBERS] if system.info and system.info["fingerprint"] in known]
+    own = [system for system in each.run.systems[MEMBERS] if system.info and each.is_generalist(system.info)]
     return own[0].words.get(name) if own else None
 
 
-def _nets(run: Run) -> list[dict[str, Any]]:
-    return [info for place, info in run.infos.items() if place.startswith(f"{PLACE}/nets/")]
-
-
-def _coverage(runs: Sequence[Run]) -> str:
-    """The paper's table 4: examples of all runs together."""
-    gains = {name: [found[name] for run in runs if name in (found := _gains(run))] for name in SETS}
-    most = max(len(gain["by_coverage"]) for found in gains.values() for gain in found)
+def _coverage(found: Sequence[Measured]) -> str:
+    """The paper's table 4: examples of all together."""
+    gains = {name: [each.gains[name] for each in found if name in each.gains] for name in SETS}
+    most = max(len(gain["by_coverage"]) for some in gains.values() for gain in some)
     rows = []
     for number in range(most):
         paper = f"{PAPER[min(number, len(PAPER) - 1)]:+.1f}"
@@ -132,11 +159,6 @@ def _coverage(runs: Sequence[Run]) -> str:
             rows.append([str(number), *(text for cell in cells for text in _cells(*cell)), paper])
     header = ("specialists that know the right class", *("examples, dev", "generalist %", "joint %", "relative %"))
     return table((*header, *("examples, test", *header[2:]), "paper: relative %"), rows)
-
-
-def _gains(run: Run) -> dict[str, dict[str, Any]]:
-    places = {name: f"{PLACE}/gain/{name}" for name in SETS}
-    return {name: run.infos[place] for name, place in places.items() if place in run.infos}
 
 
 def _pooled(rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
@@ -153,40 +175,36 @@ def _cells(examples: int, before: int, after: int) -> list[str]:
     return [f"{examples:,}", f"{100 * before / examples:.2f}", f"{100 * after / examples:.2f}", relative]
 
 
-def _conditional(runs: Sequence[Run]) -> str:
+def _conditional(found: Sequence[Measured]) -> str:
     texts = []
     for name in SETS:
-        found = [_gains(run)[name]["conditional"] for run in runs if name in _gains(run)]
-        examples, before, after = _pooled(found)
+        rows = [each.gains[name]["conditional"] for each in found if name in each.gains]
+        examples, before, after = _pooled(rows)
         if examples and before:
             change = f"{100 * before / examples:.2f} % to {100 * after / examples:.2f} %"
-            alone = f"specialists alone {100 * sum(row['specialist'] for row in found) / examples:.2f} %"
+            alone = f"specialists alone {100 * sum(row['specialist'] for row in rows) / examples:.2f} %"
             texts.append(f"{name} {change} ({100 * (after / before - 1):+.2f} % relative; {alone})")
     paper = f"the paper: +{PAPER_WITHIN} %"
     return f"Accuracy among a specialist's classes, on examples of these alone: {', '.join(texts)}; {paper}."
 
 
-def _cost(runs: Sequence[Run]) -> str:
+def _cost(found: Sequence[Measured]) -> str:
     """Passes of nets a prediction."""
-    active = [gain["active"] for run in runs for gain in _gains(run).values()]
+    active = [gain["active"] for each in found for gain in each.gains.values()]
     mean = sum(active) / len(active)
     return f"{mean:.2f} specialists are asked an example, so a joint prediction costs {1 + mean:.2f} passes of nets."
 
 
-def _time(runs: Sequence[Run]) -> str:
+def _time(found: Sequence[Measured]) -> str:
     """Seconds of steps of the generalist and of its specialists."""
     ratios = []
-    for run in runs:
-        own = [
-            seconds
-            for place, info in run.infos.items()
-            if place.startswith(f"{PLACE}/nets/") and (seconds := training_seconds(run, place, info))
-        ]
-        known = {info["generalist"] for info in _nets(run)}
+    for each in found:
+        run = each.run
+        own = [seconds for place, info in each.nets.items() if (seconds := training_seconds(run, place, info))]
         whole = [
             seconds
             for place, info in run.infos.items()
-            if info["fingerprint"] in known and (seconds := training_seconds(run, place, info))
+            if each.is_generalist(info) and (seconds := training_seconds(run, place, info))
         ]
         if own and whole:
             ratios.append((sum(own) / len(own) / whole[0], max(own) / whole[0]))

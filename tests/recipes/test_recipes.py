@@ -107,7 +107,7 @@ def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> Non
     need("mini_librispeech")
     write_librispeech(tmp_path, {"train-clean-5": ("19", "32", "118", "163", "1088"), "dev-2spk": ("4088", "5652")})
     conf = str(ROOT / "egs" / "mini_librispeech" / "conf" / "smoke.yaml")
-    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1", "--specialists", "yes")
+    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1", "--specialists", "1")
     sizes = [io.read_info(tmp_path / "exp" / model)["num_pdfs"] for model in ("mono", "tri", "lda_mllt", "sat")]
     assert sizes[0] < min(sizes[1:]) and io.read_info(tmp_path / "exp" / "student" / "student-0")
     for system in ("tri", "lda_mllt", "sat", "members/ensemble", "members/member-1", "student"):
@@ -116,7 +116,7 @@ def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> Non
         )  # 3 minutes of speech teach little: 97 when this was written
     report = (tmp_path / "exp" / "results.md").read_text()
     assert "nsemble" in report and "| one net distilled from these |" in report
-    assert io.read_info(tmp_path / "exp" / "specialists" / "gain" / "test")["all"]["examples"] > 0
+    assert io.read_info(tmp_path / "exp" / "specialists" / "member-1" / "gain" / "test")["all"]["examples"] > 0
     assert not (tmp_path / "exp" / "other").exists()
 
 
@@ -212,6 +212,15 @@ def test_a_range_of_seeds_is_refused_by_the_study_at_its_start(tmp_path: Path, o
     done = study(tmp_path, option, "0-2")
     assert done.returncode == 1 and "===" not in done.stdout
     assert done.stderr.splitlines()[-1] == "run.sh: seeds are numbers joined by commas here, as 0,1,2; got '0-2'"
+
+
+@pytest.mark.parametrize("recipe", ["an4", "mini_librispeech"])
+def test_specialists_are_asked_for_by_seeds(recipe: str, tmp_path: Path) -> None:
+    own = [str(ROOT / "egs" / recipe / "run.sh"), "--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
+    done = subprocess.run([*own, "--specialists", "yes"], capture_output=True, text=True)
+    assert done.returncode == 1 and "===" not in done.stdout
+    expected = "run.sh: --specialists wants seeds of members joined by commas, as 0,1,2; got 'yes'"
+    assert done.stderr.splitlines()[-1] == expected
 
 
 def kill_in(stage: int, seconds: float, recipe: str, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Specialists in a report: what they add, by coverage, and what one net keeps."""
 
+import shutil
+
 import pytest
 
 from kdasr.report.files import keep
@@ -57,3 +59,13 @@ def test_a_kept_run_tells_the_same(exp, text):
     keep(read_run(exp).files, exp.parent / "kept.json")
     assert specialists_tables([read_run(exp.parent / "kept.json")]) == text
     assert "subset" not in read_run(exp.parent / "kept.json").infos["specialists/nets/specialist-0"]
+
+
+def test_generalists_of_one_run_have_folders_of_their_own(exp, text):
+    shutil.copytree(exp / "specialists", exp / "specialists" / "member-0")
+    for name in ("nets", "gain", "accuracy", "score"):
+        shutil.rmtree(exp / "specialists" / name)
+    assert specialists_tables([read_run(exp)]) == text
+    shutil.copytree(exp / "specialists" / "member-0", exp / "specialists" / "member-1")
+    both = specialists_tables([read_run(exp)])
+    assert row(both, "1")[5] == "1,200" and row(both, "generalist and 2 specialists")[3] == "64.00"
