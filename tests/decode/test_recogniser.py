@@ -243,3 +243,19 @@ def test_without_scores_the_search_s_own_weights_are_taken(home, tmp_path):
     run("bundle", tmp_path / "own", *given[: given.index("--score")])
     found = io.read_info(tmp_path / "own")["decode"]
     assert (found["lm_weights"], found["penalties"]) == ([10.0], [0.0])
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_an_exported_model_decodes_and_transcribes_as_its_nets_do(home, tmp_path, int8):
+    pytest.importorskip("onnxruntime")
+    net, folder = home / "members" / "member-0", tmp_path / "onnx"
+    run("export", folder, "--model", net, *["--int8"] * int8)
+    searched = ("--features", home / "fbank" / "test", "--graph", home / "graph", "--lang", home / "lang")
+    for name, model in (("net", net), ("exported", folder)):
+        run("decode", tmp_path / name, "--model", model, *searched)
+    assert read_hypotheses(tmp_path / "exported") == read_hypotheses(tmp_path / "net")
+    run("bundle", tmp_path / "bundle", *needs(home, model=folder))
+    wer = io.read_json(home / "score" / "wer.json")["dev"]
+    recipe = read_hypotheses(tmp_path / "net")[wer["lm_weight"], wer["penalty"]]
+    recogniser = Recogniser(tmp_path / "bundle")
+    assert {file.stem: recogniser.transcribe(file).text for file in files(home)} == recipe

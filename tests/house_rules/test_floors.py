@@ -21,7 +21,7 @@ CORE_LIBRARIES = {
     "matplotlib",
     "sklearn",
 }
-LATE = {"k2": "fsa", "distributed": "cluster"}  # optional library: the module that is its one door
+LATE = {"k2": "fsa", "distributed": "cluster", "onnx": "distill", "onnxruntime": "distill"}  # optional: its one door
 
 
 def below() -> dict[str, set[str]]:
