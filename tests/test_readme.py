@@ -11,11 +11,15 @@ ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("egs/*/README.md")), ROOT / "benchmarks" / "README.md"]
 
 
+def python_blocks() -> list[str]:
+    """The README's code; what transcribes runs in tests/decode/test_recogniser.py."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
 def test_the_loop_of_the_readme_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 1
+    (block,) = (block for block in python_blocks() if "kdasr.distill" in block)
     names: dict[str, object] = {}
-    exec(blocks[0], names)
+    exec(block, names)
     assert 0 < float(names["loss"]) < 100  # type: ignore[arg-type]
 
 

@@ -28,6 +28,7 @@ from kdasr.decode.recogniser import Recogniser, cut_at_silences
 from kdasr.decode.transcript import FORMATS, Transcript
 from kdasr.refusal import Refusal
 from tests import tones
+from tests.test_readme import python_blocks
 
 SETTINGS = (
     "mono.iterations=8 mono.realign=[1,2,3,4,5,6] mono.gaussians=40 mono.grow_until=4 mono.minimum_occupancy=3 "
@@ -122,6 +123,16 @@ def test_any_rate_and_number_of_channels(home, recogniser, tmp_path, suffix, rat
     path = tmp_path / f"x.{suffix}"
     soundfile.write(path, np.stack([samples] * channels, 1), rate)
     assert recogniser.transcribe(path).text == recogniser.transcribe(file).text
+
+
+def test_the_code_of_the_readme_runs(home, recogniser, tmp_path, monkeypatch, capsys):
+    (block,) = (block for block in python_blocks() if "Recogniser" in block)
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "bundle").symlink_to(home / "bundle")
+    shutil.copy(files(home)[0], tmp_path / "speech.wav")
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert capsys.readouterr().out == f"{recogniser.transcribe(files(home)[0]).text}\n"
 
 
 def test_a_long_recording_is_cut_at_silences(recogniser, tmp_path, monkeypatch):
