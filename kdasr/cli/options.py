@@ -20,6 +20,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "an4": "kdasr.corpora.an4:An4Options",
     "yesno": "kdasr.corpora.yesno:YesnoOptions",
     "librispeech": "kdasr.corpora.librispeech:LibrispeechOptions",
+    "own": "kdasr.corpora.own:OwnOptions",
     "fbank": "kdasr.features.fbank:FbankOptions",
     "mfcc": "kdasr.features.mfcc:MfccOptions",
     "lexicon": "kdasr.lang.dictionary:LexiconOptions",

@@ -13,6 +13,7 @@ CORPORA = {  # name: what it is
     "an4": "CMU AN4: spelled words, names and numbers of 84 speakers.",
     "librispeech": "LibriSpeech and Mini LibriSpeech: read English books.",
     "mnist": "MNIST: images of handwritten digits (no speech).",
+    "own": "Your own recordings: a folder of them, and transcripts.txt.",
     "yesno": "60 recordings of one speaker who says YES or NO eight times.",
 }
 

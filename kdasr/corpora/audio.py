@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from scipy.signal import resample_poly
 
 FULL_SCALE = 32767 / 32768  # of 16 bits; samples are -1..1
 LHOTSE_READS = (".flac", ".opus", ".wav")  # others are rewritten as FLAC
 SUFFIXES = (*LHOTSE_READS, ".sph", ".raw")
+COMMON = (".flac", ".mp3", ".ogg", ".opus", ".wav")  # what recordings come in, where no corpus says it
 
 
 class UnreadableAudio(Exception):
@@ -47,6 +49,21 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
     if path.suffix == ".opus" and not _ends(path):
         raise UnreadableAudio("the audio is truncated: its end is missing")
     return samples, rate
+
+
+def converted(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """The mean of the channels at another rate.
+
+    Args:
+        samples: `(C, N)` float32.
+        rate: of them, Hz.
+        wanted: Hz.
+
+    Returns:
+        `(N wanted / rate,)` float32, rounded up.
+    """
+    mono = samples.mean(0)
+    return mono if rate == wanted or not len(mono) else resample_poly(mono, wanted, rate).astype(np.float32)
 
 
 def write_flac(path: Path, samples: np.ndarray, rate: int) -> None:

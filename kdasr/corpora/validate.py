@@ -54,11 +54,13 @@ class Rules:
         rate: samples a second.
         max_clipped: largest share of samples at full scale.
         rewritten: folder for FLAC copies of recordings that lhotse cannot read.
+        convert: recordings of another rate or of several channels are rewritten too, not set aside.
     """
 
     rate: int
     max_clipped: float
     rewritten: Path
+    convert: bool = False
 
 
 def check(utterances: Sequence[Found], rules: Rules, num_jobs: int = 1) -> tuple[dict[str, Sound], dict[str, str]]:
@@ -162,10 +164,12 @@ def _check_one(utterance: Found, rules: Rules) -> Sound | str:
         samples, rate = audio.read(utterance.audio, rules.rate)
     except audio.UnreadableAudio as error:
         return f"{error} ({utterance.audio})"
+    path, converted = utterance.audio, False
+    if rules.convert and samples.size and (rate != rules.rate or len(samples) > 1):
+        samples, rate, converted = audio.converted(samples, rate, rules.rate)[None], rules.rate, True
     if fault := fault_of(samples, rate, rules.rate, rules.max_clipped):
-        return f"{fault} ({utterance.audio})"
-    path = utterance.audio
-    if path.suffix not in audio.LHOTSE_READS:
+        return f"{fault} ({path})"
+    if converted or path.suffix not in audio.LHOTSE_READS:
         path = rules.rewritten / f"{utterance.id}.flac"
         with io.atomic(path) as part:
             audio.write_flac(part, samples[0], rate)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 
 from kdasr import jobs, log
 from kdasr.align.aligner import Aligner, AlignOptions
@@ -117,13 +116,10 @@ class Recogniser:
             samples, rate = audio.read(file)
         except (audio.UnreadableAudio, OSError) as error:
             raise Refusal(str(error), where=file, do="name a recording: wav, flac, ogg, mp3") from None
-        mono, wanted = samples.mean(0), self.sampling_rate
-        if not np.isfinite(mono).all():
+        if not np.isfinite(samples).all():
             raise Refusal("samples that are no numbers", where=file, do="make the recording again")
-        seconds = len(mono) / rate
-        if rate != wanted and len(mono):
-            mono = resample_poly(mono, wanted, rate).astype(np.float32)
-        frames = self._features(mono)
+        seconds = samples.shape[1] / rate
+        frames = self._features(audio.converted(samples, rate, self.sampling_rate))
         if not len(frames):
             found = f"{seconds:.4f} s"
             raise Refusal("the recording is shorter than a frame", where=file, found=found, do="leave it out")

@@ -214,6 +214,30 @@ def test_a_range_of_seeds_is_refused_by_the_study_at_its_start(tmp_path: Path, o
     assert done.stderr.splitlines()[-1] == "run.sh: seeds are numbers joined by commas here, as 0,1,2; got '0-2'"
 
 
+def test_a_folder_of_recordings_and_transcripts_becomes_a_model(tmp_path: Path) -> None:
+    """Fifty recordings of tones; one command and one YAML."""
+    need("digits")
+    soundfile = pytest.importorskip("soundfile")
+    from tests import tones
+
+    home, rng, lines = tmp_path / "talk", np.random.default_rng(0), []
+    home.mkdir()
+    for number in range(50):
+        words, name = rng.choice(list(tones.WORDS), int(rng.integers(2, 6))).tolist(), f"s{number % 12}-{number}"
+        soundfile.write(home / f"{name}.wav", tones.spoken(words, rng)[0], tones.RATE)
+        lines.append(f"{name} {' '.join(words).lower()}\n")
+    (home / "transcripts.txt").write_text("".join(lines))
+    given = ["--corpus", str(home), "--dictionary", str(tones.write_lexicon(tmp_path / "dictionary.txt"))]
+    places = ["--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
+    few = ["--conf", str(ROOT / "egs" / "own" / "conf" / "smoke.yaml"), "--seeds", "0-1", "--gmm", "tri"]
+    run = [str(ROOT / "egs" / "own" / "run.sh"), *given, *places, *few]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+    for system in ("tri", "members/ensemble", "student"):
+        assert word_error_rate(tmp_path, system) < 10
+    assert_transcribed(tmp_path)
+
+
 @pytest.mark.parametrize("recipe", ["an4", "mini_librispeech"])
 def test_specialists_are_asked_for_by_seeds(recipe: str, tmp_path: Path) -> None:
     own = [str(ROOT / "egs" / recipe / "run.sh"), "--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
