@@ -12,6 +12,7 @@ from kdasr.cli import repeat
 from kdasr.refusal import Refusal, unknown_name
 
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
+    "doctor": "Show whether this machine and environment can run the recipes.",
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
     "lexicon": "Take the pronunciations of the words wanted from CMUdict; guess those it lacks.",
