@@ -132,6 +132,14 @@ def transcripts(cuts: str | Path) -> dict[str, str]:
     return {cut.id: " ".join(part.text or "" for part in cut.supervisions) for cut in supervised}
 
 
+def speakers(cuts: str | Path) -> dict[str, str]:
+    """Utterance id -> speaker, of cuts; of one that does not tell it is the utterance itself."""
+    from kdasr.corpora import manifests
+
+    found = manifests.load_cuts(cuts_at(cuts))
+    return {cut.id: (cut.supervisions[0].speaker if cut.supervisions else None) or cut.id for cut in found}
+
+
 def cuts_at(value: str | Path) -> Path:
     """A folder of cuts, or a file of them, which must exist."""
     path = Path(value)

@@ -61,7 +61,8 @@ def _score(out: Path, folders: dict[str, Path], cuts: dict[str, Path], score: Sc
     inputs |= {f"{name}_cuts": io.fingerprint(folder, "corpus") for name, folder in cuts.items()}
     if io.begin(out, io.Made("score", score, inputs), overwrite):
         references = {name: options.transcripts(folder) for name, folder in cuts.items()}
-        write_scores(out, folders, references, score)
+        speakers = {name: options.speakers(folder) for name, folder in cuts.items()}
+        write_scores(out, folders, references, score, speakers)
         io.finish(out)
     record = io.read_json(out / "wer.json")
     for name in folders:

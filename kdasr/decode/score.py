@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from kdasr.decode.paths import Weights
 from kdasr.refusal import Refusal
 
 GAP = "*"
+MOST = 20  # mistakes that are kept, the most frequent ones
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,25 @@ def choose(references: Mapping[str, str], hypotheses: Mapping[Weights, Mapping[s
     return best[len(best) // 2]
 
 
+def by_speaker(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], speakers: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """Speaker, sorted -> `errors` and `words` of all that they said."""
+    found: dict[str, dict[str, int]] = {speaker: {"errors": 0, "words": 0} for speaker in sorted(speakers.values())}
+    for id, errors, words in zip(references, *utterance_errors(references, hypotheses), strict=True):
+        found[speakers[id]]["errors"] += errors
+        found[speakers[id]]["words"] += words
+    return {speaker: counts for speaker, counts in found.items() if counts["words"] or counts["errors"]}
+
+
+def mistakes(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> list[tuple[str, str, int]]:
+    """The most frequent mistakes, most first: word of the transcript, word recognised, times; `*` is no word."""
+    pairs = (kaldialign.align(*pair, GAP) for pair in _pairs(references, hypotheses))
+    counts = Counter((left, right) for aligned in pairs for left, right in aligned if left != right)
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]
+    return [(left, right, count) for (left, right), count in most]
+
+
 def aligned_errors(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> str:
     """Every utterance with an error: its counts, and reference above hypothesis, word under word."""
     blocks = []
@@ -152,6 +173,7 @@ def write_scores(
     decoded: Mapping[str, Path],
     references: Mapping[str, Mapping[str, str]],
     options: ScoreOptions,
+    speakers: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Scores `dev` and `test` at the weights with the fewest errors on `dev`; writes `wer.json` and `errors-<set>.txt`.
 
@@ -160,13 +182,14 @@ def write_scores(
         decoded: `dev` and `test` -> decoding folder.
         references: `dev` and `test` -> utterance id -> transcript.
         options: of the intervals.
+        speakers: `dev` and `test` -> utterance id -> speaker; None leaves out what is told by speaker.
 
     `wer.json` holds further, as `test_as_kaldi`, the test set at the weight that is best for itself at penalty 0: the
     number of Kaldi's tables, which chooses nothing here.
     """
     hypotheses = {name: read_hypotheses(folder) for name, folder in decoded.items()}
     weights = choose(references["dev"], hypotheses["dev"])
-    record: dict[str, object] = {}
+    record: dict[str, dict[str, object]] = {}
     for name, texts in hypotheses.items():
         if weights not in texts:
             raise Refusal(
@@ -180,7 +203,9 @@ def write_scores(
             Path(out) / f"errors-{name}.txt",
             f"{errors}\n\n{aligned_errors(references[name], texts[weights])}",
         )
-        record[name] = _record(errors, weights)
+        record[name] = _record(errors, weights) | {"mistakes": mistakes(references[name], texts[weights])}
+        if speakers:
+            record[name] |= {"speakers": by_speaker(references[name], texts[weights], speakers[name])}
     without = {pair: texts for pair, texts in hypotheses["test"].items() if pair[1] == 0}
     if without:
         own = choose(references["test"], without)

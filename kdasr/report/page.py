@@ -10,6 +10,8 @@ from pathlib import Path
 from kdasr import io
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.report import cells, origin, study, tables
+from kdasr.report.errors import errors_tables
+from kdasr.report.html import as_html
 from kdasr.report.run import Run
 from kdasr.report.specialists import specialists_tables
 
@@ -130,6 +132,12 @@ def _settings(runs: Sequence[Run]) -> str:
     return "\n".join(part for part in (origin.settings_table(runs), seeds + versions) if part)
 
 
+def _errors(runs: Sequence[Run]) -> str:
+    found = errors_tables(runs)
+    note = "At the weights that dev chose; speakers and mistakes are in the order of the last system of each table.\n"
+    return f"{found}\n{note}" if found else ""
+
+
 Section = Callable[[Sequence[Run]], str]
 SECTIONS: dict[str, tuple[str, Section]] = {
     "systems": ("Systems", _systems),
@@ -141,6 +149,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "kaldi": ("GMMs of all training data, for the comparison with Kaldi", _kaldi),
     "studies": ("Studies: settings and seeds side by side", _studies),
     "specialists": ("Specialists", specialists_tables),
+    "errors": ("Word errors by speaker and by word", _errors),
     "time": ("Time", _time),
     "settings": ("Settings, seeds, versions", _settings),
 }
@@ -173,6 +182,16 @@ def beside(text: str | Path, pictures: Mapping[Path, str]) -> dict[str, str]:
 
 def _shown(pictures: Mapping[str, str]) -> str:
     return "\n".join(f"![{title}]({name})\n" for name, title in pictures.items())
+
+
+def is_html(out: str | Path) -> bool:
+    """Whether a report of this name is an HTML page."""
+    return Path(out).suffix.lower() in (".html", ".htm")
+
+
+def write_html(out: str | Path, runs: Sequence[Run], pictures: Mapping[Path, str]) -> None:
+    """Writes the report as one HTML file, pictures inside. Raises Refusal rather than replace a file that is none."""
+    write_page(out, f"{HEAD}\n{as_html(page(runs), pictures)}")
 
 
 def write_page(out: str | Path, text: str) -> None:

@@ -14,8 +14,10 @@ from kdasr.decode.score import (
     ScoreOptions,
     WordErrors,
     aligned_errors,
+    by_speaker,
     choose,
     count_errors,
+    mistakes,
     utterance_errors,
     write_scores,
 )
@@ -125,6 +127,8 @@ def test_dev_chooses_and_the_test_set_never_does(tmp_path):
     )
     as_kaldi = record["test_as_kaldi"]  # the best of the test set itself at penalty 0: a number beside, no choice
     assert (as_kaldi["lm_weight"], as_kaldi["penalty"], as_kaldi["wer"]) == (7.0, 0.0, 25)
+    assert record["test"]["mistakes"] == [["B", "*", 1], ["C", "*", 1], ["D", "*", 1]]
+    assert "speakers" not in record["test"]
     shown = (tmp_path / "score" / "errors-test.txt").read_text()
     assert shown.startswith(record["test"]["text"] + "\n\nt1 1 / 2\n  ref A B\n  hyp A *\n")
 
@@ -142,3 +146,16 @@ def test_sets_decoded_at_other_weights_are_refused(tmp_path):
 def test_options_out_of_range():
     with pytest.raises(ValueError, match="bootstrap_samples must be at least 1, found 0"):
         ScoreOptions(bootstrap_samples=0)
+
+
+def test_errors_are_told_by_speaker():
+    references, hypotheses = {"a1": "A B", "a2": "C", "b1": "D"}, {"a1": "A X", "a2": "C", "b1": "D E F"}
+    found = by_speaker(references, hypotheses, {"a1": "ann", "a2": "ann", "b1": "bob", "c1": "cy"})
+    assert found == {"ann": {"errors": 1, "words": 3}, "bob": {"errors": 2, "words": 1}}
+
+
+def test_the_most_frequent_mistakes_come_first():
+    references = {"1": "A B", "2": "A", "3": "C"}
+    assert mistakes(references, {"1": "X B", "2": "X", "3": "C D"}) == [("A", "X", 2), ("*", "D", 1)]
+    many = {str(number): f"W{number}" for number in range(50)}
+    assert len(mistakes(many, dict.fromkeys(many, "X"))) == 20
