@@ -106,7 +106,7 @@ def read_text(path: str | Path, kind: str = "file", do: str = "correct the path"
     """
     opener = gzip.open if str(path).endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
+        with opener(path, "rt", encoding="utf-8-sig") as file:  # Windows begins texts with a mark
             return str(file.read())
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise Refusal("damaged gzip file", where=path, found=str(error), do="fetch or make it again") from None

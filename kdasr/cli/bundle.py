@@ -48,6 +48,7 @@ def command(
     from kdasr.decode.bundle import VERB, write_bundle
     from kdasr.decode.system import DNNS, expect_fitting
     from kdasr.distill.ensemble import model_folders
+    from kdasr.distill.onnx import nets
 
     folders = model_folders([options.folder(model) for model in models])
     decode, mean = settings.section("decode"), settings.section("distill").mean
@@ -59,6 +60,7 @@ def command(
         **({"score": options.fingerprint(score, "score")} if score else {}),
     }
     expect_fitting(Path(graph), Path(lang), folders)
+    nets(folders, mean)  # refuses what does not go together
     do = "name the GMM that the graph was made for"
     io.expect_same("the graph's GMM", io.read_info(graph)["inputs"]["model"], inputs["gmm"], gmm, do)
     weights = _weights(Path(score)) if score else decode.own_weights
@@ -70,8 +72,8 @@ def _weights(score: Path) -> tuple[float, float]:
     """Language-model weight and penalty that a development set chose."""
     from kdasr import io
 
-    chosen = io.read_json(score / "wer.json")["dev"]
+    record = io.read_json(score / "wer.json")
     try:
-        return float(chosen["lm_weight"]), float(chosen["penalty"])
+        return float(record["dev"]["lm_weight"]), float(record["dev"]["penalty"])
     except (KeyError, TypeError, ValueError) as error:
         raise Refusal("no weights", where=score / "wer.json", found=repr(error), do=io.AGAIN) from None

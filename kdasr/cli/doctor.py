@@ -50,16 +50,9 @@ def _machine() -> Iterator[Line]:
 
 
 def _libraries() -> Iterator[Line]:
-    from kdasr import fsa
-    from kdasr.refusal import Refusal
-
     for name in ("kdasr", "torch", "numpy"):
         yield name, importlib.metadata.version(name), ""
-    try:
-        fsa.k2()
-        yield "k2", importlib.metadata.version("k2"), ""
-    except Refusal as refusal:
-        yield "k2", str(refusal.found), str(refusal.do)
+    yield "k2", *_imported("k2")
     for name in SPEECH:
         yield name, *_imported(name)
     for extra, name in EXTRAS.items():
@@ -70,8 +63,9 @@ def _libraries() -> Iterator[Line]:
 def _imported(name: str) -> tuple[str, str]:
     try:
         importlib.import_module(MODULES.get(name, name))
-    except (ImportError, OSError) as error:
-        return " ".join(str(error).split())[:200], "run local/setup.sh"
+    except Exception as error:  # whatever a broken library raises
+        found = " ".join(str(error).split())[:200]
+        return found or type(error).__name__, "run local/setup.sh"
     return _version(name) or "there", ""
 
 

@@ -29,7 +29,7 @@ from kdasr.refusal import Refusal, unknown_name
 def command(context: click.Context, model: Path, files: tuple[Path, ...], name: str, out: Path | None) -> None:
     """Write what is said in FILES by MODEL, a folder of `kdasr bundle`.
 
-    Audio is of any rate and number of channels (their mean is heard), in a format that libsndfile reads. A long
+    Audio is a file of any rate and number of channels (their mean is heard), in a format of libsndfile. A long
     recording is cut at silences. A file that cannot be used is named in a line on stderr, and the others are done; exit
     status 1.
     """
@@ -55,9 +55,19 @@ def command(context: click.Context, model: Path, files: tuple[Path, ...], name: 
 
 
 def _expect_places(files: tuple[Path, ...], name: str, out: Path | None) -> None:
-    """Refuses outputs that would lie in one place."""
+    """Refuses outputs that would lie in one place, or in the place of something else."""
+    from kdasr.decode.transcript import ctm_name
+
     if name == "srt" and not out and len(files) > 1:
         raise Refusal("captions of several recordings", where="--format srt", do="name a folder for them: --out DIR")
-    stems = [file.stem for file in files]
-    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}) if out or name == "ctm" else []:
+    names = [ctm_name(file) if name == "ctm" else file.stem for file in files]
+    if twice := sorted({each for each in names if names.count(each) > 1}) if out or name == "ctm" else []:
         raise Refusal("recordings of one name", found=", ".join(twice[:5]), do="transcribe them one by one")
+    if out:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            found = error.strerror
+            raise Refusal("no folder can be made", where=out, found=found, do="name another: --out DIR") from None
+    if out and (there := [place for file in files if (place := out / f"{file.stem}.{name}").exists()]):
+        raise Refusal("a file is there already", where=there[0], do="name another folder: --out DIR, or move it away")

@@ -1,4 +1,4 @@
-"""Reading recordings: .flac, .opus and .wav, NIST .sph, and the big-endian .raw of the public AN4 archive."""
+"""Reading recordings: what libsndfile reads, NIST .sph, and the big-endian .raw of the public AN4 archive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 FULL_SCALE = 32767 / 32768  # of 16 bits; samples are -1..1
+STREAMED = 0x7FFFF000  # bytes that a .wav promises whose writer could not know their number
 LHOTSE_READS = (".flac", ".opus", ".wav")  # others are rewritten as FLAC
 SUFFIXES = (*LHOTSE_READS, ".sph", ".raw")
 COMMON = (".flac", ".mp3", ".ogg", ".opus", ".wav")  # what recordings come in, where no corpus says it
@@ -24,7 +25,7 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
     """Reads a whole recording.
 
     Args:
-        path: a file of one of `SUFFIXES`.
+        path: a file of one of `SUFFIXES`, or of another format that libsndfile reads and can seek in.
         raw_rate: samples a second of a `.raw` file (16-bit big-endian, one channel), which has no header.
 
     Returns:
@@ -46,7 +47,7 @@ def read(path: Path, raw_rate: int = 16000) -> tuple[np.ndarray, int]:
         raise UnreadableAudio(f"the audio cannot be read: {error}") from None
     if samples.shape[1] < promised:
         raise UnreadableAudio(f"the audio is truncated: expected {promised} samples, found {samples.shape[1]}")
-    if path.suffix == ".opus" and not _ends(path):
+    if path.suffix.lower() in (".ogg", ".opus") and not _ends(path):
         raise UnreadableAudio("the audio is truncated: its end is missing")
     return samples, rate
 
@@ -82,16 +83,20 @@ def _read_raw(path: Path) -> np.ndarray:
 
 def _promised(path: Path) -> int:
     """Samples that a .wav or .sph header promises, or 0; libsndfile passes over missing ones in silence."""
-    head = path.read_bytes()[:4096]
+    with open(path, "rb") as file:
+        head = file.read(4096)
     if path.suffix == ".sph":
         lines = (line.split() for line in head.decode("latin-1").splitlines())
         return next((int(line[2]) for line in lines if line[:1] == ["sample_count"] and len(line) == 3), 0)
-    begin, place = head.find(b"data"), head.find(b"fmt ")
-    if head[:4] != b"RIFF" or min(begin, place) < 0:
-        return 0
-    frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
-    size = struct.unpack_from("<I", head, begin + 4)[0]
-    return size // frame_bytes if frame_bytes and size != 0xFFFFFFFF else 0
+    place, frame_bytes = 12, 0
+    while head[:4] == b"RIFF" and place + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, place)
+        if name == b"fmt ":
+            frame_bytes = struct.unpack_from("<H", head, place + 20)[0]
+        if name == b"data":
+            return size // frame_bytes if frame_bytes and size < STREAMED else 0
+        place += 8 + size + size % 2
+    return 0
 
 
 def _ends(path: Path) -> bool:

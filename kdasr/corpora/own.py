@@ -17,6 +17,7 @@ SETS = ("train", "dev", "test")
 TRANSCRIPTS = "transcripts.txt"
 SPEAKERS = ("folder", "name", "one")
 FEW = 10  # speakers, below which the sets share them
+EDGES = '.,;:!?"()[]…“”„«»–—-'  # about words, no part of them
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class OwnOptions:
     def __post_init__(self) -> None:
         if self.speaker not in SPEAKERS:
             raise ValueError(f"speaker must be one of {', '.join(SPEAKERS)}, found {self.speaker}")
+        if self.sampling_rate < 1:
+            raise ValueError(f"sampling_rate is above 0, found {self.sampling_rate}")
         if min(self.dev, self.test) <= 0 or self.dev + self.test >= 1:
             raise ValueError(f"dev and test are shares above 0, below 1 together; found {self.dev} and {self.test}")
 
@@ -60,8 +63,11 @@ def prepare(out: Path, options: OwnOptions, corpus: Path | None, num_jobs: int =
     inputs = {"recordings": recordings, "transcripts": io.file_hash(corpus / TRANSCRIPTS)}
     made = io.Made("corpus own", validate.shaping(options), inputs)
     rules = validate.Rules(options.sampling_rate, options.max_clipped, out / "audio", convert=True)
-    shares = {"dev": options.dev, "test": options.test}
-    manifests.write(out, made, SETS, lambda: divide(utterances, shares), rules, options.max_bad, num_jobs, overwrite)
+    sets = divide(utterances, {"dev": options.dev, "test": options.test})
+    if not all(sets.values()):
+        expected, do = "one for each set", "add some"
+        raise Refusal("too few recordings", where=corpus, expected=expected, found=len(utterances), do=do)
+    manifests.write(out, made, SETS, lambda: sets, rules, options.max_bad, num_jobs, overwrite)
 
 
 def find(corpus: Path, speaker: str = "folder") -> list[Found]:
@@ -73,21 +79,26 @@ def find(corpus: Path, speaker: str = "folder") -> list[Found]:
         speaker: as `OwnOptions.speaker`.
 
     Raises:
-        Refusal: there are no recordings, or a line of the transcripts fits none or several, or has no words.
+        Refusal: there are no recordings, two of one name, or a name that is no text; or a line of the transcripts fits
+            none or several.
     """
-    files = sorted(path for path in corpus.rglob("*") if path.suffix.lower() in audio.COMMON and path.is_file())
+    files = sorted(path for path in corpus.rglob("*") if _is_recording(path, corpus))
     if not files:
-        raise Refusal(
-            "no recordings", where=corpus, expected=f"files of {', '.join(audio.COMMON)}", do="correct the path"
-        )
+        expected = f"files of {', '.join(audio.COMMON)}"
+        raise Refusal("no recordings", where=corpus, expected=expected, do="correct the path")
+    if odd := [path for path in files if not str(path).isprintable()]:
+        raise Refusal("a name that cannot be written", where=corpus, found=ascii(odd[0].name), do="rename the file")
     texts = read_transcripts(corpus / TRANSCRIPTS, corpus, files)
     stems = Counter(path.stem for path in files)
     names = {path: path.stem if stems[path.stem] == 1 else _flat(path, corpus) for path in files}
+    if twice := sorted(name for name, count in Counter(names.values()).items() if count > 1):
+        raise Refusal("recordings of one name", where=corpus, found=", ".join(twice[:5]), do="rename all but one")
     return [Found(names[path], _speaker(path, corpus, speaker), texts.get(path), path) for path in files]
 
 
 def read_transcripts(path: Path, corpus: Path, files: Sequence[Path]) -> dict[Path, str]:
-    """Recording -> what is said in it, upper-case."""
+    """Recording -> what is said in it, upper-case, without the marks about its words."""
+    paths = {str(file.relative_to(corpus)): file for file in files}
     known: dict[str, list[Path]] = {}
     for file in files:
         relative = file.relative_to(corpus)
@@ -98,15 +109,20 @@ def read_transcripts(path: Path, corpus: Path, files: Sequence[Path]) -> dict[Pa
         if not line.strip():
             continue
         name, *words = line.split()
-        where, found = f"{path}, line {number}", known.get(name, [])
+        where, found = f"{path}, line {number}", [paths[name]] if name in paths else known.get(name, [])
         if len(found) != 1:
             fault = f"{len(found)} recordings of the name {name}" if found else f"no recording of the name {name}"
             do = "write its path from the folder" if found else "correct the name, or take the line out"
             raise Refusal(fault, where=where, expected="NAME WORDS ..., of a recording", do=do)
         if found[0] in texts:
             raise Refusal("a second transcript of a recording", where=where, found=name, do="leave one")
-        texts[found[0]] = " ".join(words).upper()
+        texts[found[0]] = " ".join(bare for word in words if (bare := word.strip(EDGES))).upper()
     return texts
+
+
+def _is_recording(path: Path, corpus: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(corpus).parts)
+    return path.suffix.lower() in audio.COMMON and path.is_file() and not hidden
 
 
 def _flat(path: Path, corpus: Path) -> str:

@@ -140,7 +140,12 @@ def fault_of(samples: np.ndarray, rate: int, wanted_rate: int, max_clipped: floa
         return f"the sampling rate is {rate} Hz, expected {wanted_rate}"
     if not np.isfinite(samples).all():
         return f"the audio has {np.sum(~np.isfinite(samples))} samples that are no numbers (NaN or infinite)"
-    clipped = float((np.abs(samples) >= audio.FULL_SCALE).mean())
+    return clipped_fault(samples, max_clipped)
+
+
+def clipped_fault(samples: np.ndarray, max_clipped: float) -> str | None:
+    """Why `(C, N)` samples are clipped too much, in the worst channel; None when they are not."""
+    clipped = float((np.abs(samples) >= audio.FULL_SCALE).mean(1).max())
     return (
         f"the audio is clipped: {clipped:.1%} of samples at full scale, expected at most {max_clipped:.1%}"
         if clipped > max_clipped
@@ -166,6 +171,8 @@ def _check_one(utterance: Found, rules: Rules) -> Sound | str:
         return f"{error} ({utterance.audio})"
     path, converted = utterance.audio, False
     if rules.convert and samples.size and (rate != rules.rate or len(samples) > 1):
+        if fault := clipped_fault(samples, rules.max_clipped):  # the mean of channels would hide it
+            return f"{fault} ({path})"
         samples, rate, converted = audio.converted(samples, rate, rules.rate)[None], rules.rate, True
     if fault := fault_of(samples, rate, rules.rate, rules.max_clipped):
         return f"{fault} ({path})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,21 +92,23 @@ def read_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     info = io.read_info(folder, VERB)
     io.expect_same("content of the model folder", info["fingerprint"], io.folder_hash(folder), folder, DAMAGED)
-    settings: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in info["decode"].items()
-    }
     try:
-        decode = DecodeOptions(**settings)
-    except (TypeError, ValueError) as error:
+        decode, mean = DecodeOptions(**_tuples(info["decode"])), info["mean"]
+    except (KeyError, TypeError, ValueError) as error:
         do = "take the version of kdasr that made it, or make it again"
-        raise Refusal("options of another version", where=folder, found=str(error), do=do) from None
+        raise Refusal("options of another version", where=folder, found=repr(error), do=do) from None
     members = sorted((folder / MODELS).iterdir(), key=lambda path: int(path.name))
     language, (tensors, _) = read_language(folder / LANG), io.load_tensors(folder / HMM)
     return Bundle(
-        nets(members, info["mean"]),
+        nets(members, mean),
         language.lexicon,
         read_tree(folder / TREE, language.topology),
         tensors["transition_scores"],
         fsa.read_graph(folder / GRAPH / fsa.GRAPH),
         decode,
     )
+
+
+def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON keeps them, whose tuples became lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}

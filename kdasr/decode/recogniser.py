@@ -23,6 +23,8 @@ from kdasr.features import cmvn, extractor_of
 from kdasr.lang.graph import alignment_graph
 from kdasr.refusal import Refusal
 
+LOUDEST = 1e6  # full scale is 1
+LOWEST_RATE = 4000  # Hz
 LONGEST = 3600  # frames searched in one piece
 SMOOTH = 31  # frames over which silence is averaged: a pause between words, no stop's closure
 BLOCK = 10_000  # frames whose posteriors are in memory at once, while silences are looked for
@@ -116,8 +118,13 @@ class Recogniser:
             samples, rate = audio.read(file)
         except (audio.UnreadableAudio, OSError) as error:
             raise Refusal(str(error), where=file, do="name a recording: wav, flac, ogg, mp3") from None
-        if not np.isfinite(samples).all():
-            raise Refusal("samples that are no numbers", where=file, do="make the recording again")
+        if not (np.abs(samples) < LOUDEST).all():
+            what = "samples that are no numbers, or far beyond full scale"
+            raise Refusal(what, where=file, do="make the recording again")
+        if rate < LOWEST_RATE:
+            raise Refusal(
+                "the rate is too low for speech", where=file, expected=f"{LOWEST_RATE} Hz or more", found=rate
+            )
         seconds = samples.shape[1] / rate
         frames = self._features(audio.converted(samples, rate, self.sampling_rate))
         if not len(frames):
@@ -158,7 +165,7 @@ class Recogniser:
         texts = ["" if row is None else text_of(self.lexicon.words, row) for row in rows]
         words = self._times(some, texts, likelihoods) if times else [()] * len(some)
         for piece, row, text, spoken in zip(some, rows, texts, words, strict=True):
-            begin, end = (round(edge * self._extractor.frame_shift, 4) for edge in (piece.begin, piece.end))
+            begin, end = (self._seconds(piece, edge) for edge in (piece.begin, piece.end))
             if row is None:
                 log.event(f"{piece.sound.file}: nothing was recognised from {begin} to {end} s: no path")
             piece.sound.found.append(Passage(begin, end, text, spoken))
@@ -172,6 +179,8 @@ class Recogniser:
     ) -> list[tuple[Interval, ...]]:
         """When the words of each piece are spoken, by alignment with the nets."""
         spoken = [number for number, text in enumerate(texts) if text]
+        if not spoken:
+            return [()] * len(pieces)
         graphs = [alignment_graph(texts[number].split(), self.lexicon, self._tree) for number in spoken]
         aligner = Aligner(graphs, [len(likelihoods[number]) for number in spoken], AlignOptions())
         paths = aligner.align(lambda row, pdfs: likelihoods[spoken[row]][:, pdfs], self._transition_scores)
@@ -180,9 +189,13 @@ class Recogniser:
             found[number] = tuple(self._intervals(pieces[number], texts[number], path))
         return found
 
+    def _seconds(self, piece: _Piece, frame: float) -> float:
+        """Where a frame begins; the last one may reach beyond the recording."""
+        return min(round(frame * self._extractor.frame_shift, 4), piece.sound.seconds)
+
     def _intervals(self, piece: _Piece, text: str, path: np.ndarray | None) -> Iterator[Interval]:
         shift = self._extractor.frame_shift
-        begin, duration = piece.begin * shift, (piece.end - piece.begin) * shift
+        duration = (piece.end - piece.begin) * shift
         if path is None:  # rounding has torn the search's lattice: somewhere in the piece
             edges = np.linspace(0, duration, len(text.split()) + 1)
             words = [Interval(*each) for each in zip(text.split(), edges[:-1], edges[1:], strict=True)]
@@ -190,7 +203,7 @@ class Recogniser:
             words = timing(path, text, self.lexicon, self._tree, duration, shift)[WORD]
         for word, start, end in words:
             if word != NO_WORD:
-                yield Interval(word, round(begin + start, 4), round(begin + end, 4))
+                yield Interval(word, *(self._seconds(piece, piece.begin + edge / shift) for edge in (start, end)))
 
 
 def _is_done(sound: _Sound | Refusal) -> bool:

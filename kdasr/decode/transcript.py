@@ -69,8 +69,13 @@ def as_json(transcript: Transcript) -> str:
 
 def ctm(transcript: Transcript) -> str:
     """A line a word: `recording 1 begin duration word`, as NIST's scoring reads it."""
-    name = transcript.file.stem.replace(" ", "_")
+    name = ctm_name(transcript.file)
     return "".join(f"{name} 1 {begin:.2f} {end - begin:.2f} {word}\n" for word, begin, end in transcript.words)
+
+
+def ctm_name(file: Path) -> str:
+    """A recording's name in CTM, where blanks separate."""
+    return "_".join(file.stem.split())
 
 
 def srt(transcript: Transcript) -> str:

@@ -1,6 +1,6 @@
 """What filterbank and MFCC extractors share: framing options, and frames out of kaldi-native-fbank.
 
-kaldi-native-fbank takes an utterance in one call, at about 40 hours of audio a CPU minute; it is the
+kaldi-native-fbank takes an utterance in a call or a few, at about 40 hours of audio a CPU minute; it is the
 reference itself, so no second implementation has to be proven equal to it.
 """
 

@@ -64,7 +64,8 @@ def measured(runs: Iterable[Run]) -> list[Measured]:
     places = [
         (run, dict.fromkeys(match[1] for place in run.infos if (match := PLACE.fullmatch(place)))) for run in runs
     ]
-    return [Measured(run, place) for run, own in places for place in own]
+    found = [Measured(run, place) for run, own in places for place in own]
+    return [each for each in found if each.gains]
 
 
 def specialists_tables(runs: Sequence[Run]) -> str:
@@ -95,11 +96,18 @@ def _systems(found: Sequence[Measured]) -> str:
             row.append(spread([one.accuracy for one, _ in own], 2))
             changes = [100 * (one.accuracy / before.accuracy - 1) for one, before in own]
             row.append(spread(changes, 2) if system != GENERALIST else NONE)
-        row += [word_rate([s.words for each in scores if (s := each[name].get(system)) and s.words]) for name in SETS]
+        row += [
+            word_rate(_once([s.words for each in scores if (s := each[name].get(system)) and s.words])) for name in SETS
+        ]
         if any(cell != NONE for cell in row[1:]):
             rows.append(row)
     header = ("system", "accuracy %, dev", "relative %", "test", "relative %", "WER %, dev", "test")
     return f"{table(header, rows)}\n{_kept(scores)}\n"
+
+
+def _once(rates: Sequence[WordRate]) -> list[WordRate]:
+    """Without the same one again: generalists of a run have one ensemble."""
+    return [rate for number, rate in enumerate(rates) if rate not in rates[:number]]
 
 
 def _kept(scores: Sequence[Mapping[str, Mapping[str, _Score]]]) -> str:

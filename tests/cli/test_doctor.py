@@ -46,17 +46,18 @@ def test_a_sound_machine_is_well(capsys):
 
 
 @pytest.mark.usefixtures("room")
-def test_a_library_that_is_not_there_is_wrong_and_the_way_out_is_told(capsys, monkeypatch):
+@pytest.mark.parametrize("error", [ImportError("No module named 'kaldilm'"), ValueError("numpy.dtype size changed")])
+def test_a_library_that_is_not_there_or_broken_is_wrong_and_the_way_out_is_told(capsys, monkeypatch, error):
     whole = importlib.import_module
 
     def missing(name: str, *rest: object) -> object:
         if name == "kaldilm":
-            raise ImportError("No module named 'kaldilm'")
+            raise error
         return whole(name)
 
     monkeypatch.setattr("importlib.import_module", missing)
     line = examined(capsys, 1)["kaldilm"]
-    assert line.startswith("wrong") and line.endswith("No module named 'kaldilm'; run local/setup.sh")
+    assert line.startswith("wrong") and line.endswith(f"{error}; run local/setup.sh")
 
 
 def test_a_full_disk_is_wrong(capsys, monkeypatch):

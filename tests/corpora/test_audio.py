@@ -115,3 +115,40 @@ def test_opus_is_read_whole_and_a_file_without_its_last_page_is_unreadable(tmp_p
 def test_an_absent_file_is_unreadable(tmp_path):
     with pytest.raises(audio.UnreadableAudio, match="no such audio file"):
         audio.read(tmp_path / "an1-fabc-b.wav")
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def test_a_title_that_says_data_is_no_promise(tmp_path):
+    """A .wav whose header has a chunk of text before its samples."""
+    sound = tmp_path / "plain.wav"
+    soundfile.write(sound, np.zeros(1000), 16000)
+    whole = sound.read_bytes()
+    titled = whole[:36] + chunk(b"LIST", b"INFO" + chunk(b"INAM", b"weather data collection")) + whole[36:]
+    (tmp_path / "titled.wav").write_bytes(titled[:4] + struct.pack("<I", len(titled) - 8) + titled[8:])
+    assert audio.read(tmp_path / "titled.wav")[0].shape == (1, 1000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "titled.wav").read_bytes()[:-100])
+    with pytest.raises(audio.UnreadableAudio, match="truncated"):
+        audio.read(tmp_path / "cut.wav")
+
+
+def test_a_stream_promises_nothing(tmp_path):
+    """What SoX writes into a pipe: a size that cannot be."""
+    sound = tmp_path / "pipe.wav"
+    soundfile.write(sound, np.zeros(1000), 16000)
+    whole = sound.read_bytes()
+    place = whole.index(b"data") + 4
+    sizes = [struct.pack("<I", size) for size in (0x7FFFF024, 0x7FFFF000)]
+    sound.write_bytes(whole[:4] + sizes[0] + whole[8:place] + sizes[1] + whole[place + 4 :])
+    assert audio.read(sound)[0].shape == (1, 1000)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "A.OGG"])
+def test_an_ogg_that_was_cut_short_is_no_shorter_one(tmp_path, name):
+    soundfile.write(tmp_path / name, np.random.default_rng(0).normal(scale=0.1, size=48000), 16000, format="OGG")
+    assert audio.read(tmp_path / name)[0].shape[1] == 48000
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-2000])
+    with pytest.raises(audio.UnreadableAudio, match="truncated"):
+        audio.read(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,52 @@ def test_a_bad_line_is_told_by_its_number(tmp_path, lines, fault):
         find(write(tmp_path, ["a/1.wav", "b/1.wav"], lines))
 
 
+def test_a_path_from_the_folder_is_never_ambiguous(tmp_path):
+    write(tmp_path, ["0.wav", "x/0.wav"], ["0.wav one", "x/0 two"])
+    assert texts(find(tmp_path)) == {"0": "ONE", "x-0": "TWO"}
+
+
+@pytest.mark.parametrize("names", [["b/b.wav", "c/b.wav", "b-b.wav"], ["a.wav", "a.flac"]])
+def test_recordings_of_one_name_are_refused(tmp_path, names):
+    with pytest.raises(Refusal, match="recordings of one name .found (b-b|a)."):
+        find(write(tmp_path, names, []))
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    write(tmp_path, ["a.wav"], [])
+    (tmp_path / "a.wav").rename(os.fsencode(tmp_path) + b"/\xff.wav")
+    with pytest.raises(Refusal, match="a name that cannot be written"):
+        find(tmp_path)
+
+
+def test_hidden_files_are_none(tmp_path):
+    write(tmp_path, ["a.wav", "._a.wav", ".trash/b.wav"], ["a one"])
+    assert texts(find(tmp_path)) == {"a": "ONE"}
+
+
+def test_marks_about_words_and_of_windows_are_no_part_of_them(tmp_path):
+    write(tmp_path, ["0.wav"], [])
+    line = "\ufeff0 Hello, world! “It's” -- well-known…\r\n"
+    (tmp_path / own.TRANSCRIPTS).write_bytes(line.encode())
+    assert texts(find(tmp_path)) == {"0": "HELLO WORLD IT'S WELL-KNOWN"}
+
+
+def test_too_few_recordings_for_three_sets_are_refused(tmp_path, capsys):
+    home = write(tmp_path / "own", ["0.wav", "1.wav"], ["0 one", "1 two"])
+    with pytest.raises(SystemExit):
+        main(["corpus", "own", str(tmp_path / "out"), "--corpus", str(home)])
+    assert "too few recordings (expected one for each set, found 2); add some" in capsys.readouterr().err
+
+
+def test_a_clipped_channel_is_not_hidden_by_another(tmp_path, capsys):
+    home = write(tmp_path / "own", [f"{number}.wav" for number in range(30)], [f"{number} a" for number in range(31)])
+    samples = np.random.default_rng(0).normal(scale=0.1, size=(8000, 2))
+    samples[:, 0] = np.sign(samples[:, 0])
+    soundfile.write(home / "30.wav", samples, 16000)
+    cli.main(["corpus", "own", str(tmp_path / "out"), "--corpus", str(home)], standalone_mode=False)
+    assert "set aside 30: the audio is clipped" in capsys.readouterr().err
+
+
 def test_a_folder_without_recordings_or_transcripts_is_refused(tmp_path):
     with pytest.raises(Refusal, match="no recordings"):
         find(tmp_path)
@@ -81,7 +128,7 @@ def test_recordings_must_be_named(tmp_path, capsys, arguments, fault):
     assert fault in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("setting", ["own.speaker=face", "own.dev=0", "own.test=0.95"])
+@pytest.mark.parametrize("setting", ["own.speaker=face", "own.dev=0", "own.test=0.95", "own.sampling_rate=0"])
 def test_settings_that_are_none_are_refused(tmp_path, capsys, setting):
     with pytest.raises(SystemExit):
         main(["corpus", "own", str(tmp_path), "--corpus", str(tmp_path), "--set", setting])

@@ -199,6 +199,54 @@ def test_a_file_that_is_none_is_named_and_the_others_are_done(home, tmp_path, ca
     assert all(fault in line for fault, line in zip(faults, lines, strict=True))
 
 
+@pytest.mark.parametrize("samples", [np.full(16000, 3e38), np.full(16000, np.inf)])
+def test_a_recording_beyond_measure_is_refused_alone(home, recogniser, tmp_path, samples):
+    soundfile.write(tmp_path / "huge.wav", samples, tones.RATE, subtype="FLOAT")
+    found = list(recogniser.transcribe_all([tmp_path / "huge.wav", files(home)[0]], times=True))
+    assert isinstance(found[0], Refusal) and "far beyond full scale" in str(found[0])
+    assert isinstance(found[1], Transcript) and found[1].words
+
+
+def test_a_rate_too_low_for_speech_is_refused(recogniser, tmp_path):
+    soundfile.write(tmp_path / "low.wav", np.zeros(100), 1)
+    with pytest.raises(Refusal, match="the rate is too low for speech"):
+        recogniser.transcribe(tmp_path / "low.wav")
+
+
+def test_a_recording_without_a_word_has_no_times(recogniser, tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(400), tones.RATE)  # shorter than any word
+    found = recogniser.transcribe(tmp_path / "short.wav", times=True)
+    assert found.words == [] and found.text == ""
+
+
+def test_times_lie_within_the_recording(recogniser, tmp_path):
+    samples, times = tones.spoken(["TWO"], np.random.default_rng(1))
+    end = int(times[0][1] * tones.RATE) + 37
+    soundfile.write(tmp_path / "cut.wav", samples[:end], tones.RATE)
+    found = recogniser.transcribe(tmp_path / "cut.wav", times=True)
+    assert found.words[-1].end <= found.seconds == round(end / tones.RATE, 4) >= found.passages[-1].end
+
+
+def test_places_that_cannot_be_written_and_files_that_are_there_are_refused_first(home, tmp_path, capsys):
+    file, place = files(home)[0], tmp_path / "place"
+    place.write_text("")
+    assert "no folder can be made" in refused(capsys, "transcribe", home / "bundle", file, "--out", place)
+    (tmp_path / f"{file.stem}.txt").write_text("mine")
+    told = refused(capsys, "transcribe", home / "bundle", file, "--out", tmp_path)
+    assert "a file is there already" in told and (tmp_path / f"{file.stem}.txt").read_text() == "mine"
+
+
+def test_names_in_ctm_have_no_blanks_and_differ(home, tmp_path, capsys):
+    for name in ("a b", "a_b"):
+        shutil.copy(files(home)[0], tmp_path / f"{name}.wav")
+    both = [tmp_path / "a b.wav", tmp_path / "a_b.wav"]
+    assert "recordings of one name (found a_b)" in refused(
+        capsys, "transcribe", home / "bundle", *both, "--format", "ctm"
+    )
+    main(["transcribe", str(home / "bundle"), str(both[0]), "--format", "ctm"])
+    assert capsys.readouterr().out.startswith("a_b 1 0.")
+
+
 def test_files_are_written_where_they_are_wanted(home, tmp_path, capsys):
     some = files(home)[:2]
     main(["transcribe", str(home / "bundle"), *map(str, some), "--format", "srt", "--out", str(tmp_path / "captions")])
@@ -236,6 +284,33 @@ def test_options_of_another_version_are_refused(home, tmp_path):
     io.write_json(copy / "info.json", info)
     with pytest.raises(Refusal, match="options of another version"):
         Recogniser(copy)
+
+
+def test_a_record_without_its_options_is_refused(home, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(home / "bundle", copy)
+    info = io.read_json(copy / "info.json")
+    del info["decode"]
+    io.write_json(copy / "info.json", info)
+    with pytest.raises(Refusal, match="options of another version .found KeyError"):
+        Recogniser(copy)
+
+
+def test_scores_without_weights_are_refused(home, tmp_path, capsys):
+    copy = tmp_path / "score"
+    shutil.copytree(home / "score", copy)
+    io.write_json(copy / "wer.json", {})
+    given = needs(home)
+    given[given.index("--score") + 1] = copy
+    assert "no weights" in refused(capsys, "bundle", tmp_path / "b", *given)
+
+
+def test_nets_that_do_not_go_together_are_refused_at_once(home, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    run("export", tmp_path / "onnx", "--model", home / "members" / "member-0")
+    capsys.readouterr()
+    both = ["bundle", tmp_path / "b", "--model", tmp_path / "onnx", *needs(home)]
+    assert "an exported model in an ensemble" in refused(capsys, *both) and not (tmp_path / "b").exists()
 
 
 def test_parts_that_do_not_belong_together_are_refused(home, tmp_path, capsys):

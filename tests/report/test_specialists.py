@@ -69,3 +69,10 @@ def test_generalists_of_one_run_have_folders_of_their_own(exp, text):
     shutil.copytree(exp / "specialists" / "member-0", exp / "specialists" / "member-1")
     both = specialists_tables([read_run(exp)])
     assert row(both, "1")[5] == "1,200" and row(both, "generalist and 2 specialists")[3] == "64.00"
+    assert row(both, "for comparison: ensemble of 2")[6].count("[") == 1
+
+
+def test_a_gain_of_another_set_is_none_of_the_report_s(exp):
+    runs.add_specialists(exp)
+    (exp / "specialists" / "gain" / "test").rename(exp / "specialists" / "gain" / "more")
+    assert specialists_tables([read_run(exp)]) == ""
