@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,7 @@ def test_recordings_of_one_name_are_refused(tmp_path, names):
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):
     write(tmp_path, ["a.wav"], [])
-    (tmp_path / "a.wav").rename(os.fsencode(tmp_path) + b"/\xff.wav")
+    (tmp_path / "a.wav").rename(tmp_path / "a\nb.wav")
     with pytest.raises(Refusal, match="a name that cannot be written"):
         find(tmp_path)
 
