@@ -82,7 +82,7 @@ ARRAYS = tuple(field.name for field in fields(Lattices))
 
 
 class LatticeWriter:
-    """Writes lattices batch by batch: a file `lattices/batch-PPPP-NNNN.safetensors` each, and what their words mean.
+    """Writes lattices batch by batch: a file `lattices/batch-PPPP-NNNN.safetensors` each; part 0 what the words mean.
 
     Args:
         folder: an output folder opened by `io.begin`; the caller finishes it.
@@ -97,7 +97,8 @@ class LatticeWriter:
         self.folder, self.part, self.count = Path(folder) / FOLDER, part, 0
         for stale in self.folder.glob(f"batch-{part:04d}-*.safetensors"):
             stale.unlink()
-        io.write_text(self.folder / WORDS, json.dumps({"words": words, "sequences": sequences}))
+        if part == 0:  # what they mean is the same for all; two processes may not write one file at a time
+            io.write_text(self.folder / WORDS, json.dumps({"words": words, "sequences": sequences}))
 
     def add(self, ids: Sequence[str], lattices: Lattices) -> None:
         """Writes a batch with its utterance ids."""

