@@ -75,7 +75,7 @@ if speech:
     raise SystemExit(f"this environment is for the core alone, but has {', '.join(speech)}")
 print(f"torch {torch.__version__}, no k2, no lhotse")
 PYTHON
-  PATH=$venv/bin:$PATH "$venv/bin/python" -m pytest -q -n 2 -m 'not recipe and not slow' --junitxml="$logs/core.xml" || return
+  PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n 2 -m 'not recipe and not slow' --junitxml="$logs/core.xml" || return
   "$venv/bin/python" - "$logs/core.xml" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -103,9 +103,10 @@ else
   part 'ruff format' ruff format --check .
   part 'mypy' mypy
   part 'shellcheck' lint_shell
-  part 'unit tests' python -m pytest -q -n 2 -m 'not recipe and not slow'
+  # Two tests at a time, of one thread each: threads of torch that share a core wait for each other, long.
+  part 'unit tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 -m 'not recipe and not slow'
   if [[ $fast == no ]]; then
-    part 'recipe and slow tests' python -m pytest -q -n 2 --dist worksteal -m 'recipe or slow'
+    part 'recipe and slow tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist worksteal -m 'recipe or slow'
     [[ ${CI:-} != true ]] || part "core on torch $newest_torch" core_tests "$newest_torch"
   fi
 fi
