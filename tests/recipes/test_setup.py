@@ -149,7 +149,7 @@ def test_a_second_setup_waits_for_the_first(checkout):
 def test_the_core_alone_on_another_torch(checkout, tmp_path):
     status, _, err = checkout.setup("--torch", "2.13.0", "--venv", str(tmp_path / "other"))
     assert (status, err) == (0, "")
-    assert checkout.log() == ["venv", "pip torch==2.13.0", "pip torch==2.13.0 -e .[dev]", "self-test"]
+    assert checkout.log() == ["venv", "pip torch==2.13.0", "pip torch==2.13.0 -e .[onnx,dev]", "self-test"]
 
 
 @pytest.mark.parametrize(
