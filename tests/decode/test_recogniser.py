@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
+pytest.importorskip("soundfile")
 pytest.importorskip("k2")
 pytest.importorskip("lhotse")
 pytest.importorskip("kaldifst")
@@ -18,6 +18,7 @@ pytest.importorskip("kaldilm")
 pytest.importorskip("kaldingram")
 pytest.importorskip("kaldialign")
 
+import soundfile
 from scipy.signal import resample_poly
 
 from kdasr import io
