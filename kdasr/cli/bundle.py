@@ -13,14 +13,7 @@ from kdasr.refusal import Refusal
 @click.command()
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    required=True,
-    metavar="DIR",
-    help="DNN, or folder of members; several are an ensemble.",
-)
+@options.models
 @click.option("--graph", required=True, metavar="DIR", help="Made by `kdasr graph`, for the states of the DNN.")
 @click.option("--lang", required=True, metavar="DIR", help="Made by `kdasr lang`.")
 @click.option("--gmm", required=True, metavar="DIR", help="GMM that the graph was made for; its HMMs time the words.")

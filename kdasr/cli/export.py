@@ -12,14 +12,7 @@ from kdasr.cli import options
 @click.command()
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    required=True,
-    metavar="DIR",
-    help="DNN, or folder of members; several are an ensemble.",
-)
+@options.models
 @click.option("--int8", is_flag=True, help="Weights of 8 bits: a quarter of the size.")
 def command(out: Path, models: tuple[str, ...], int8: bool, settings: options.Settings, overwrite: bool) -> None:
     """Write DNNs of frames as OUT/model.onnx: `features` (frames, F) to `log_posteriors` (frames, states).

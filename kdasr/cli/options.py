@@ -124,6 +124,16 @@ nbest = click.option(
 )
 
 
+models = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="DIR",
+    help="DNN, or folder of members; several are an ensemble.",
+)
+
+
 def transcripts(cuts: str | Path) -> dict[str, str]:
     """Utterance id -> transcript, of cuts; those that lack a supervision have none."""
     from kdasr.corpora import manifests

@@ -28,7 +28,7 @@ def _of_run(run: Run) -> str:
 
 
 def _systems(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The best GMM, the baseline, ensemble and student: title and what was scored of it."""
+    """The last GMM, the baseline, ensemble and student: title and what was scored of it."""
     for system in run.systems[GMM][-1:]:
         yield f"GMM ({system.name})", run.files.words.get(f"score/{system.name}", {})
     for kind, place in PLACES.items():
