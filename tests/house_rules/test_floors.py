@@ -7,7 +7,7 @@ from pathlib import Path
 
 GROUND = {"cluster", "config", "io", "lock", "log", "refusal", "jobs", "memory", "processor"}
 CORE = [GROUND, {"data", "models"}, {"train"}, {"distill"}, {"specialists"}]
-SPEECH = [{"fsa"}, {"corpora", "lang"}, {"features"}, {"align"}, {"decode"}]
+SPEECH = [{"fsa"}, {"corpora", "lang"}, {"features"}, {"align"}, {"decode"}, {"exchange"}]
 TOP = [{"report"}, {"cli"}]
 CORE_LIBRARIES = {
     "torch",

@@ -1,0 +1,1 @@
+"""Exchange with other toolkits: soft targets on lhotse cuts, Kaldi's folders and archives."""
