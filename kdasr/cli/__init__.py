@@ -26,6 +26,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "train": "Train DNNs on hard labels, one for each seed.",
     "soft-targets": "Write an ensemble's soft targets for each frame or image.",
     "inspect": "Show what stored soft targets hold: size, kept mass, divergence from the teachers.",
+    "attach": "Attach stored soft targets to lhotse cuts, for training loops of others.",
     "distill": "Train students on soft targets, one for each seed.",
     "bias": "Correct a student's biases of classes that its transfer set left out.",
     "subsets": "Find subsets of the classes that a generalist confuses.",

@@ -46,6 +46,17 @@ def soft_cross_entropy(logits: Tensor, soft_targets: Tensor | Sparse, temperatur
     return _CrossEntropies.of(logits, [(1.0, soft_targets, temperature)])
 
 
+def soft_loss(logits: Tensor, soft_targets: Tensor | Sparse, options: DistillOptions) -> Tensor:
+    """w_soft T^2 CE(p_T, q_T), mean per frame, a scalar: for losses whose hard term is none of frames, as CTC's.
+
+    Args:
+        logits: the student's z, (B, S).
+        soft_targets: the teacher's p_T, (B, S).
+        options: T and w_soft; w_hard is the caller's to use.
+    """
+    return _CrossEntropies.of(logits, [_soft_term(soft_targets, options)])
+
+
 def distillation_loss(logits: Tensor, soft_targets: Tensor | Sparse, labels: Tensor, options: DistillOptions) -> Tensor:
     """w_soft T^2 CE(p_T, q_T) + w_hard CE(y, q), mean per frame, a scalar.
 
@@ -58,12 +69,16 @@ def distillation_loss(logits: Tensor, soft_targets: Tensor | Sparse, labels: Ten
             weight is 0.
         options: T, w_soft, w_hard.
     """
-    soft = (options.soft_weight * options.temperature**2, soft_targets, options.temperature)
-    hard = (options.hard_weight, labels, 1.0)
+    soft: Term = _soft_term(soft_targets, options)
+    hard: Term = (options.hard_weight, labels, 1.0)
     return _CrossEntropies.of(logits, [term for term in (soft, hard) if term[0]])
 
 
 Term = tuple[float, Tensor | Sparse, float]  # weight, p (or labels, int64), T
+
+
+def _soft_term(soft_targets: Tensor | Sparse, options: DistillOptions) -> Term:
+    return options.soft_weight * options.temperature**2, soft_targets, options.temperature
 
 
 class _CrossEntropies(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ from kdasr.refusal import Refusal
 PROBABILITIES, LOGITS = "probabilities", "logits"
 VERB = "soft-targets"
 BATCH_NUMBERS = 1 << 20  # log probabilities packed at once
+
+
+def label_hash(labels: Sequence[str]) -> str:
+    """What two label sets agree in: every name, in the order of the net's outputs."""
+    return hashlib.sha256("\n".join(labels).encode()).hexdigest()[:16]
 
 
 class Targets(Protocol):
@@ -228,6 +234,7 @@ class Maker:
             mean=ensemble.mean,
             kind=LOGITS if ensemble.mean == "geometric" else PROBABILITIES,
             store=self.options,
+            labels=label_hash(self.examples.class_names()),
             teachers=[
                 {"folder": name, "fingerprint": print}
                 for name, print in zip(ensemble.names, ensemble.fingerprints, strict=False)

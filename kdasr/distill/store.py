@@ -77,6 +77,17 @@ class Rows:
     heads: np.ndarray
     entries: np.ndarray
 
+    def __len__(self) -> int:
+        """Frames, of rows as `pack` gives them."""
+        return len(self.heads) - 1
+
+    def split(self, count: int) -> tuple[Rows, Rows]:
+        """The first `count` rows, or all, and the others; of rows as `pack` gives them."""
+        count = min(count, len(self))
+        first, rest, cut = self.heads[: count + 1].copy(), self.heads[count:].copy(), int(self.heads["begin"][count])
+        rest["begin"] -= cut
+        return Rows(first, self.entries[:cut]), Rows(rest, self.entries[cut:])
+
 
 def pack(log_p: Tensor, options: StoreOptions) -> Rows:
     """What is kept of some frames.
@@ -92,7 +103,7 @@ def pack(log_p: Tensor, options: StoreOptions) -> Rows:
     kept = torch.ones_like(values, dtype=torch.bool)
     if options.mass < 1:
         p = values.exp()
-        kept = p.cumsum(1) - p < options.mass  # the mass of those before does not reach it
+        kept[:, 1:] = p.cumsum(1)[:, :-1] < options.mass  # the mass of those before does not reach it
     tail = log_p.scatter_(1, states, values.masked_fill(kept, -torch.inf)).logsumexp(1)
     counts = kept.sum(1)
     depths = values[:, :1] - values

@@ -1,4 +1,7 @@
-"""Files: nothing of one machine, no registry's address; a recipe is run.sh, conf/ and README.md alone."""
+"""Files: nothing of one machine, no registry's address; a recipe is run.sh, conf/ and README.md alone.
+
+But egs/an4_ctc: it is the recipe of somebody else, into which kdasr is plugged.
+"""
 
 import os
 import re
@@ -46,7 +49,8 @@ def test_no_address_of_a_registry(files):
 
 def test_no_links_and_no_python_under_egs(files):
     assert [str(path) for path in files if path.is_symlink()] == []
-    assert [str(path) for path in files if path.is_relative_to(ROOT / "egs") and path.suffix == ".py"] == []
+    code = [path.relative_to(ROOT / "egs") for path in files if path.is_relative_to(ROOT / "egs")]
+    assert {path.parts[0] for path in code if path.suffix == ".py"} <= {"an4_ctc"}
 
 
 def test_nothing_of_the_package_is_ignored_by_git():

@@ -14,13 +14,18 @@ pytest.importorskip("kaldi_native_fbank")
 
 EGS = Path(__file__).parents[2] / "egs"
 FILES = sorted(EGS.glob("*/conf/*.yaml"))
+FOREIGN = "an4_ctc"  # its sections are its own; it is run with its smoke.yaml
 
 
 def test_every_recipe_has_settings():
     assert {path.parents[1].name for path in FILES} == {path.parent.name for path in EGS.glob("*/run.sh")}
 
 
-@pytest.mark.parametrize("conf", FILES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+@pytest.mark.parametrize(
+    "conf",
+    [path for path in FILES if path.parents[1].name != FOREIGN],
+    ids=lambda path: f"{path.parents[1].name}-{path.stem}",
+)
 def test_every_section_of_every_part_resolves(conf):
     for part in [None, *yaml.safe_load(conf.read_text()).get("parts", {})]:
         for section in SECTIONS:

@@ -308,3 +308,26 @@ def test_a_finished_recipe_is_up_to_date_and_other_settings_are_refused(tmp_path
     assert refused.returncode == 1
     assert "options.order" in refused.stderr and "--overwrite" in refused.stderr
     assert "resume with" in refused.stdout + refused.stderr
+
+
+def test_soft_targets_are_plugged_into_a_recipe_of_another_shape(tmp_path: Path) -> None:
+    """CTC on lhotse cuts: from a clean folder to a table; then all of it is up to date."""
+    need("an4")
+    places = ["--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
+    few = ["--corpus", str(write_an4(tmp_path / "corpus")), "--seeds", "0-1", "--student-seeds", "0-0"]
+    conf = ["--conf", str(ROOT / "egs" / "an4_ctc" / "conf" / "smoke.yaml")]
+    run = [str(ROOT / "egs" / "an4_ctc" / "run.sh"), *places, *few, *conf]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+    info = io.read_info(tmp_path / "exp" / "soft_targets")
+    assert info["frame_shift"] == 0.04 and len(info["teachers"]) == 2
+    made = io.read_info(tmp_path / "exp" / "soft" / "seed-0")
+    assert made["inputs"]["attached"] == io.read_info(tmp_path / "exp" / "attached")["fingerprint"]
+    table = (tmp_path / "exp" / "results.md").read_text()
+    assert re.search(r"\| CTC and soft targets \| 1 \| .* \| \d+\.\d\d \[\d+ / \d+\] \|", table)
+    again = subprocess.run([*run, "--stage", "2"], capture_output=True, text=True)
+    assert again.returncode == 0 and again.stderr.count("up to date") == 10, again.stderr[-3000:]
+    other = subprocess.run([*run, "--stage", "4", "--set", "distill.temperature=3"], capture_output=True, text=True)
+    assert other.returncode == 1 and "distill.temperature" in other.stderr
+    mistyped = subprocess.run([*run, "--stage", "4", "--set", "train.epoch=3"], capture_output=True, text=True)
+    assert mistyped.returncode == 1 and "train.py: --set train.epoch=3: unknown option of train" in mistyped.stderr

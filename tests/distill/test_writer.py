@@ -1,0 +1,88 @@
+"""Soft targets of anybody's teachers, written by utterance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kdasr import io
+from kdasr.distill.ensemble import combine
+from kdasr.distill.loss import DistillOptions, distillation_loss, soft_loss
+from kdasr.distill.soft_targets import SoftTargets
+from kdasr.distill.store import StoreOptions
+from kdasr.distill.writer import write_soft_targets
+from kdasr.refusal import Refusal
+
+LABELS = [f"label {number}" for number in range(6)]
+ALL = StoreOptions(keep=6, mass=1.0, bits=16, shard=7)
+
+
+def logits(seed: int, frames: int) -> torch.Tensor:
+    """Of two teachers."""
+    return 3 * torch.randn(2, frames, 6, generator=torch.Generator().manual_seed(seed))
+
+
+SPOKEN = {f"utterance {number}": logits(number, frames) for number, frames in enumerate((5, 1, 20, 9, 7))}
+
+
+@pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
+def test_what_is_read_is_the_mean_of_what_was_written(tmp_path, mean):
+    """Shards of 7 frames: utterances begin and end within one, and go over three."""
+    info = write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04, DistillOptions(2.0, mean=mean), ALL)
+    assert info["num_frames"] == 42 and info["num_utterances"] == 5 and info["frame_shift"] == 0.04
+    targets = SoftTargets(tmp_path / "soft")
+    assert targets.store.num_shards == 6
+    for id, z in SPOKEN.items():
+        torch.testing.assert_close(targets.utterance(id).dense(), combine(z, 2.0, mean).exp(), atol=1e-4, rtol=2e-3)
+
+
+def test_the_tail_has_the_shape_of_the_mean_prediction(tmp_path):
+    few = StoreOptions(keep=2, mass=1.0, bits=16, tail="prior")
+    write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04, options=few)
+    p = torch.cat([combine(z, 2.0, "arithmetic").exp() for z in SPOKEN.values()]).double().mean(0)
+    torch.testing.assert_close(torch.from_numpy(SoftTargets(tmp_path / "soft").store.tail), p, atol=1e-5, rtol=1e-5)
+
+
+def test_a_folder_made_of_the_same_is_kept_and_of_another_refused(tmp_path):
+    def unasked():
+        raise AssertionError("asked for")
+        yield
+
+    made = {"teachers": {"a": "1"}, "inputs": {"cuts": "2"}}
+    write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04, **made)
+    write_soft_targets(tmp_path / "soft", unasked(), LABELS, 0.04, **made)
+    with pytest.raises(Refusal, match=r"cuts.*--overwrite"):
+        write_soft_targets(tmp_path / "soft", unasked(), LABELS, 0.04, teachers={"a": "1"}, inputs={"cuts": "3"})
+    assert io.read_info(tmp_path / "soft")["teachers"] == [{"folder": "a", "fingerprint": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("utterances", "message"),
+    [
+        ([("a", logits(0, 3)), ("a", logits(0, 3))], r"'a' comes twice"),
+        (
+            [("a", logits(0, 3)[:, :, :5])],
+            r"logits of 'a' \(expected \(teachers, frames, 6 labels\), found \(2, 3, 5\)",
+        ),
+        ([("a", logits(0, 3)[0])], r"logits of 'a'"),
+        ([("a", logits(0, 3) * torch.nan)], r"utterance 'a': log probabilities that cannot be stored .*not a number"),
+        ([], r"no utterances to store"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(tmp_path, utterances, message):
+    with pytest.raises(Refusal, match=message):
+        write_soft_targets(tmp_path / "soft", utterances, LABELS, 0.04)
+    assert not (tmp_path / "soft" / "info.json").exists()
+
+
+def test_more_labels_than_16_bits_are_refused(tmp_path):
+    with pytest.raises(Refusal, match="too many labels to store"):
+        write_soft_targets(tmp_path / "soft", [], ["x"] * 70000, 0.04)
+
+
+def test_the_soft_loss_is_the_distillation_loss_without_its_hard_term():
+    z, p, labels = torch.randn(5, 6), torch.randn(5, 6).softmax(1), torch.zeros(5).long()
+    options = DistillOptions(3.0, 0.7, 0.4)
+    hard = torch.nn.functional.cross_entropy(z, labels)
+    whole = distillation_loss(z, p, labels, options)
+    torch.testing.assert_close(soft_loss(z, p, options) + 0.4 * hard, whole)
