@@ -1,7 +1,4 @@
-"""Files: nothing of one machine, no registry's address; a recipe is run.sh, conf/ and README.md alone.
-
-But egs/an4_ctc: it is the recipe of somebody else, into which kdasr is plugged.
-"""
+"""Files: nothing of one machine, no registry's address; a recipe is run.sh, conf/ and README.md alone."""
 
 import os
 import re
@@ -12,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path for path in (ROOT / "egs").glob("*") if path.is_dir())
+FOREIGN = "an4_ctc"  # a recipe as somebody else writes it, with Python of its own, into which kdasr is plugged
 MACHINE_PATH = re.compile(r"(?<![\w.}\])])/(tmp|root|home|opt|mnt|w[o]rk|f[a]rm)/\w")
 REGISTRY = re.compile(r"(index-url|find-links|registry)[ =\"']+(https?|file)://|://[\w.]*(pypi|pythonhosted|npmjs)\.")
 
@@ -50,7 +48,7 @@ def test_no_address_of_a_registry(files):
 def test_no_links_and_no_python_under_egs(files):
     assert [str(path) for path in files if path.is_symlink()] == []
     code = [path.relative_to(ROOT / "egs") for path in files if path.is_relative_to(ROOT / "egs")]
-    assert {path.parts[0] for path in code if path.suffix == ".py"} <= {"an4_ctc"}
+    assert {path.parts[0] for path in code if path.suffix == ".py"} <= {FOREIGN}
 
 
 def test_nothing_of_the_package_is_ignored_by_git():
@@ -74,7 +72,8 @@ def test_a_recipe_is_run_sh_and_conf_and_readme_and_kept_results(recipe, files):
     assert {Path("run.sh"), Path("README.md")} <= set(mine)
     assert any(path.parts[0] == "conf" for path in mine)
     others = [path for path in mine if path.name not in {"run.sh", "README.md"} and path.parts[0] != "conf"]
-    assert [str(path) for path in others if path.parts[0] != "results" or path.suffix not in {".json", ".png"}] == []
+    others = [path for path in others if path.parts[0] != "results" or path.suffix not in {".json", ".png"}]
+    assert [str(path) for path in others if recipe.name != FOREIGN or path.suffix != ".py"] == []
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
