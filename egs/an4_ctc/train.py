@@ -90,7 +90,10 @@ def main(
     chosen = Settings(conf, changes)
     options, distill, bins = chosen.train, chosen.distill, chosen.data.bins
     made_with = {"train": options, "net": chosen.net, "seed": seed, **({"distill": distill} if attached else {})}
-    inputs = {"data": io.fingerprint(data, "ctc-data"), **({"attached": io.fingerprint(attached)} if attached else {})}
+    inputs = {
+        "data": io.fingerprint(data, "ctc-data"),
+        **({"attached": io.fingerprint(attached, "attach")} if attached else {}),
+    }
     if not io.begin(out, io.Made(VERB, made_with, inputs), overwrite):
         return
     torch.manual_seed(seed)
