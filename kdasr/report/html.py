@@ -33,7 +33,8 @@ table { display: block; width: fit-content; max-width: 100%; max-height: 85vh; o
   border: 1px solid var(--line); border-spacing: 0; font-size: 14px; line-height: 1.35; }
 th, td { border-right: 1px solid var(--line); border-bottom: 1px solid var(--line); padding: .3em .6em;
   text-align: left; vertical-align: top; background: var(--page); font-variant-numeric: tabular-nums; }
-td { white-space: nowrap; } td.long { white-space: normal; min-width: 30em; } td.number { text-align: right; }
+td { white-space: nowrap; } td.long { white-space: normal; min-width: 30em; }
+td.number:not(:first-child) { text-align: right; }
 th { background: var(--head); position: sticky; top: 0; z-index: 1; vertical-align: bottom; }
 tr:nth-child(even) td { background: var(--even); }
 td:first-child { position: sticky; left: 0; } th:first-child { left: 0; z-index: 2; }

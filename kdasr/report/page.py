@@ -122,7 +122,7 @@ def _time(runs: Sequence[Run]) -> str:
     found = origin.time_table(runs)
     note = (
         "Seconds of work, summed over the parts, of which several run at once. `decode`: k2's search alone. `train`,"
-        " `distill`: steps alone, without dev scoring. Memory: the most of one process.\n"
+        " `distill`: steps alone, without dev scoring. –: not recorded. Memory: the most of one process.\n"
     )
     return f"{found}\n{note}" if found else ""
 
