@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,6 +79,8 @@ def environment() -> dict[str, Any]:
 class Metrics:
     """Numbers over time in `metrics.jsonl` and TensorBoard, cut back to `step` when a run resumes.
 
+    TensorBoard's files are made anew from the lines then: what its writer had not flushed died with the process.
+
     Args:
         folder: where `metrics.jsonl` and `tensorboard/` are kept.
         step: last step whose lines are kept; -1 starts anew.
@@ -90,25 +93,42 @@ class Metrics:
         lines = read_metrics(self.path) if step >= 0 else []
         kept = [line for line in lines if line["step"] <= step]
         io.write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
-        self.step = step
+        self._kept = kept
         self._writer: SummaryWriter | None = None
 
     def write(self, step: int, values: Mapping[str, float | int | str]) -> None:
         """Adds one line; numbers go to TensorBoard under their own names too."""
+        line = {"step": step, **values}
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json.dumps(line) + "\n")
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
+            self._writer = self._anew()
+        _add(self._writer, line)
 
-            self._writer = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=self.step + 1)  # type: ignore[no-untyped-call]
-        for name, value in values.items():
-            if not isinstance(value, str):
-                self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+    def _anew(self) -> SummaryWriter:
+        """A writer that has written the lines of before."""
+        from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
+
+        folder = self.path.parent / "tensorboard"
+        shutil.rmtree(folder, ignore_errors=True)
+        writer = SummaryWriter(str(folder), purge_step=0)  # type: ignore[no-untyped-call]
+        for line in self._kept:
+            _add(writer, line)
+        return writer
 
     def close(self) -> None:
         """Flushes the TensorBoard file."""
+        if self._writer is None and self._kept:
+            self._writer = self._anew()
         if self._writer is not None:
             self._writer.close()  # type: ignore[no-untyped-call]
+
+
+def _add(writer: SummaryWriter, line: Mapping[str, float | int | str]) -> None:
+    """The numbers of a line as points of curves."""
+    for name, value in line.items():
+        if name != "step" and not isinstance(value, str):
+            writer.add_scalar(name, value, line["step"])  # type: ignore[no-untyped-call]
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

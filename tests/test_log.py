@@ -1,6 +1,8 @@
 """Logs: one line an event, metrics that are cut back to the step that is resumed."""
 
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +28,7 @@ class Curves:
     made: ClassVar[list["Curves"]] = []
 
     def __init__(self, folder: str, purge_step: int) -> None:
-        self.folder, self.purge_step, self.closed = folder, purge_step, False
+        self.folder, self.closed = folder, False
         self.scalars: list[tuple[str, float, int]] = []
         self.made.append(self)
 
@@ -78,9 +80,39 @@ def test_a_resumed_run_says_nothing_twice(tmp_path, curves):
     again = log.Metrics(tmp_path, step=20)  # the checkpoint was of step 20
     again.write(30, {"loss": 31.0})
     assert [line["loss"] for line in log.read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 31]
-    assert curves[1].purge_step == 21
+    assert curves[1].scalars == [("loss", 10.0, 10), ("loss", 20.0, 20), ("loss", 31.0, 30)]
     log.Metrics(tmp_path)
     assert log.read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+KILLED = """
+import os, signal, sys
+from kdasr import log
+metrics = log.Metrics(sys.argv[1])
+for step in (10, 20, 30):
+    metrics.write(step, {"loss": float(step)})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_curves_that_tensorboard_had_not_flushed_when_it_was_killed_are_there_after_a_resume(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    metrics = log.Metrics(tmp_path, step=20)
+    metrics.write(30, {"loss": 31.0})
+    metrics.close()
+    shown = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
+    shown.Reload()
+    assert [(event.step, event.value) for event in shown.Scalars("loss")] == [(10, 10), (20, 20), (30, 31)]
+
+
+def test_a_run_that_resumes_at_its_end_has_its_curves_too(tmp_path, curves):
+    log.Metrics(tmp_path).write(10, {"loss": 1.0})
+    log.Metrics(tmp_path, step=10).close()
+    assert curves[1].scalars == [("loss", 1.0, 10)] and curves[1].closed
 
 
 def test_a_run_killed_as_it_resumes_has_lost_nothing(tmp_path, curves, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdasr import io, log
-from kdasr.distill.accuracy import RELIABILITY
+from kdasr.distill.accuracy import CONFUSED, RELIABILITY
 from kdasr.distill.study import RESULTS, Results
 from kdasr.refusal import Refusal
 
@@ -32,6 +32,7 @@ class RunFiles:
         self.words: dict[str, dict[str, Any]] = self._of(WORDS)
         self.curves: dict[str, dict[str, list[float]]] = self._of(CURVE)
         self.reliability: dict[str, dict[str, Any]] = self._of(RELIABILITY)
+        self.confused: dict[str, dict[str, Any]] = self._of(CONFUSED)
         self.metrics: dict[str, list[dict[str, Any]]] = self._of(METRICS)
         self.begun = set(self._of(io.MAKING))
 
@@ -74,7 +75,7 @@ def _is_read(place: Path) -> bool:
     if place.name == RESULTS:
         return is_of_study(place.parent.name)
     in_study = any(name.startswith("study") for name in place.parts)
-    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE, RELIABILITY) and not in_study
+    return place.name in (io.INFO, io.MAKING, WORDS, METRICS, CURVE, RELIABILITY, CONFUSED) and not in_study
 
 
 def is_of_study(place: str) -> bool:

@@ -138,7 +138,7 @@ def time_table(runs: Sequence[Run]) -> str:
 class _Cost:
     """What a finished folder took: seconds; those of the audio to measure them by, or 0; GiB of its largest process."""
 
-    seconds: float
+    seconds: float | None  # some verbs do not record them
     audio: float
     memory: float
 
@@ -148,8 +148,9 @@ _Costs = Mapping[tuple[str, str], list[_Cost]]  # by verb and folder
 
 def _cells(times: Sequence[_Costs], key: tuple[str, str]) -> list[str]:
     costs = [found[key] for found in times if key in found]
-    seconds = [sum(cost.seconds for cost in found) for found in costs]
-    audio = [sum(cost.audio for cost in found) for found in costs]
+    timed = [found for found in costs if any(cost.seconds is not None for cost in found)]
+    seconds = [sum(cost.seconds or 0.0 for cost in found) for found in timed]
+    audio = [sum(cost.audio for cost in found) for found in timed]
     rates = [one / other for one, other in zip(seconds, audio, strict=True) if other]
     memory = max(cost.memory for found in costs for cost in found)
     return [spread(seconds, 1), spread(rates, 4) if rates else "", f"{memory:.1f}" if memory else ""]
@@ -161,9 +162,9 @@ def _times(run: Run) -> _Costs:
         seconds = info.get("seconds", info.get("search_seconds"))
         if seconds is None and "steps" in info:
             seconds = training_seconds(run, place, info)
-        if seconds is not None and info["verb"] in VERBS:
+        memory = max(info.get("peak_memory_gib", {}).values(), default=0.0)
+        if (seconds is not None or memory) and info["verb"] in VERBS:
             audio = info.get("audio_seconds", 0.0) if "seconds" not in info else 0.0
-            memory = max(info.get("peak_memory_gib", {}).values(), default=0.0)
             found.setdefault((info["verb"], _shown_place(place)), []).append(_Cost(seconds, audio, memory))
     return found
 

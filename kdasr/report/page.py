@@ -14,11 +14,12 @@ from kdasr.report.errors import errors_tables
 from kdasr.report.html import as_html
 from kdasr.report.run import Run
 from kdasr.report.specialists import specialists_tables
+from kdasr.report.states import states_tables
 
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
 BEGIN, END = "<!-- kdasr report -->", "<!-- end -->"
 MARKED = re.compile(r"^<!-- kdasr report(?:: ?(?P<names>[a-z, ]+?))? -->$(?P<old>.*?)^<!-- end -->$", re.M | re.S)
-PICTURES = "pictures"  # a section of a README; a page ends with its pictures
+PICTURES = "pictures"  # a section of a README; on a page each stands in its section
 LOOSE = re.compile(r"^<!-- (?:kdasr report\b.*|end) -->$", re.M)
 
 
@@ -121,7 +122,7 @@ def _time(runs: Sequence[Run]) -> str:
     found = origin.time_table(runs)
     note = (
         "Seconds of work, summed over the parts, of which several run at once. `decode`: k2's search alone. `train`,"
-        " `distill`: steps alone, without dev scoring. Memory: the most of one process.\n"
+        " `distill`: steps alone, without dev scoring. –: not recorded. Memory: the most of one process.\n"
     )
     return f"{found}\n{note}" if found else ""
 
@@ -138,10 +139,26 @@ def _errors(runs: Sequence[Run]) -> str:
     return f"{found}\n{note}" if found else ""
 
 
+def _states(runs: Sequence[Run]) -> str:
+    found = states_tables(runs)
+    note = (
+        "Frames whose most probable state is another than the alignment's, in the order of the last system. Silence"
+        " states taken for each other are left out; –: not among the 100 pairs that a system confuses most. A tied"
+        " state is named by a phone that has it.\n"
+    )
+    return f"{found}\n{note}" if found else ""
+
+
+def _pictures_alone(_: Sequence[Run]) -> str:
+    return ""
+
+
 Section = Callable[[Sequence[Run]], str]
 SECTIONS: dict[str, tuple[str, Section]] = {
     "systems": ("Systems", _systems),
     "share": ("Share of the ensemble's gain that the student keeps", _share),
+    "curves": ("Learning curves", _pictures_alone),
+    "reliability": ("How sure the systems are, and how often right", _pictures_alone),
     "images": ("Test errors on images", _images),
     "development": ("Development nets on images", _development),
     "biases": ("Transfer sets without some classes", _biases),
@@ -150,15 +167,32 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "studies": ("Studies: settings and seeds side by side", _studies),
     "specialists": ("Specialists", specialists_tables),
     "errors": ("Word errors by speaker and by word", _errors),
-    "time": ("Time", _time),
+    "states": ("States confused", _states),
+    "time": ("Time and memory", _time),
     "settings": ("Settings, seeds, versions", _settings),
 }
+SECTION_OF = {"study": "studies", "training": "development", "examples": "images"}  # of a picture, where not its name
 
 
-def sections(runs: Sequence[Run], level: int = 2) -> str:
-    """All sections that the runs have something for, with their headings."""
-    texts = [(title, write(runs)) for title, write in SECTIONS.values()]
+def sections(runs: Sequence[Run], level: int = 2, pictures: Mapping[str, str] | None = None) -> str:
+    """All sections that the runs have something for, with their headings.
+
+    Args:
+        runs: recipe runs that differ by seeds.
+        level: of the headings.
+        pictures: file -> what it shows; each ends its section.
+    """
+    texts = []
+    for name, (title, write) in SECTIONS.items():
+        own = {path: what for path, what in (pictures or {}).items() if _section_of(path) == name}
+        texts.append((title, "\n".join(part for part in (write(runs), _shown(own)) if part)))
     return "\n".join(f"{'#' * level} {title}\n\n{text.rstrip()}\n" for title, text in texts if text)
+
+
+def _section_of(picture: str) -> str:
+    """The section of `curves.png`; of `study-dropout.png` that of `study`."""
+    kind = Path(picture).stem.partition("-")[0]
+    return SECTION_OF.get(kind, kind)
 
 
 def page(runs: Sequence[Run], pictures: Mapping[str, str] | None = None) -> str:
@@ -170,8 +204,7 @@ def page(runs: Sequence[Run], pictures: Mapping[str, str] | None = None) -> str:
     """
     origin.expect_alike(runs)
     heading = f"# Results of {', '.join(run.name for run in runs)}"
-    shown = f"\n{_shown(pictures)}" if pictures else ""
-    return f"{HEAD}\n{heading}\n\n{sections(runs).rstrip()}\n{shown}"
+    return f"{HEAD}\n{heading}\n\n{sections(runs, pictures=pictures).rstrip()}\n"
 
 
 def beside(text: str | Path, pictures: Mapping[Path, str]) -> dict[str, str]:
@@ -191,7 +224,8 @@ def is_html(out: str | Path) -> bool:
 
 def write_html(out: str | Path, runs: Sequence[Run], pictures: Mapping[Path, str]) -> None:
     """Writes the report as one HTML file, pictures inside. Raises Refusal rather than replace a file that is none."""
-    write_page(out, f"{HEAD}\n{as_html(page(runs), pictures)}")
+    text = page(runs, {path.name: what for path, what in pictures.items()})
+    write_page(out, f"{HEAD}\n{as_html(text, {path.name: path for path in pictures})}")
 
 
 def write_page(out: str | Path, text: str) -> None:

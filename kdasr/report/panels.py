@@ -9,11 +9,17 @@ from typing import Any
 from kdasr import io
 
 
-def panels(path: str | Path, keys: Sequence[Any], panel: Callable[[Any, Any], None], width: float = 4.5) -> bool:
-    """Draws a panel for each key, `panel(axes, key)`, side by side into a PNG, atomically; True."""
+def panels(
+    path: str | Path,
+    keys: Sequence[Any],
+    panel: Callable[[Any, Any], None],
+    width: float = 4.5,
+    height: float = 3.5,
+) -> bool:
+    """Draws a panel for each key, `panel(axes, key)`, side by side into a PNG, atomically; True. Inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * len(keys), 3.5), layout="constrained")
+    figure = Figure(figsize=(width * len(keys), height), layout="constrained")
     for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
         panel(axes, key)
         axes.grid(alpha=0.3)

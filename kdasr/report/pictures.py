@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdasr.report import reliability, study
+from kdasr.report import reliability, states, study
+from kdasr.report.lines import draw_study
 from kdasr.report.panels import panels
 from kdasr.report.run import Run
 
@@ -102,9 +103,22 @@ def draw_all(folder: Path, runs: Sequence[Run]) -> dict[Path, str]:
         "biases": ("errors by shift of the biases", draw_biases),
         "training": ("training curves: errors on dev by epoch", draw_training),
         "reliability": ("how often a system is right when it is so sure (reliability)", reliability.draw),
+        "states": ("frames of each phone, by the phone of the state that is found", states.draw_states),
     }
     paths = {kind: folder / f"{kind}.png" for kind in kinds}
-    return {paths[kind]: title for kind, (title, paint) in kinds.items() if paint(paths[kind], runs)}
+    drawn = {paths[kind]: title for kind, (title, paint) in kinds.items() if paint(paths[kind], runs)}
+    return drawn | _draw_studies(folder, runs)
+
+
+def _draw_studies(folder: Path, runs: Sequence[Run]) -> dict[Path, str]:
+    """Draws each study along its axes, as `kdasr study` does; sweeps of images have a picture of their own."""
+    drawn: dict[Path, str] = {}
+    for run in runs:
+        for place, results in run.files.studies.items():
+            path = folder / f"study-{len(drawn)}.png"
+            if not study.is_sweep(place) and results.rows and draw_study(path, results.rows):
+                drawn[path] = f"{run.name}/{place}: means along each axis, and one standard deviation over seeds"
+    return drawn
 
 
 def draw(path: str | Path, runs: Sequence[Run]) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdasr.data.examples import Examples
 from kdasr.train.calibration import Reliability
+from kdasr.train.confused import Pairs
 
 BATCH = 2048  # examples scored at once
 
@@ -33,7 +34,7 @@ class Score:
 
 
 class Tally:
-    """Counts up a score, and how reliable its confidence is, batch by batch.
+    """Counts up a score, how reliable its confidence is and what is confused, batch by batch.
 
     Args:
         background: classes left out of the second accuracy.
@@ -42,7 +43,7 @@ class Tally:
     def __init__(self, background: Sequence[int] = ()) -> None:
         self.background = torch.tensor(background, dtype=torch.int64)
         self.frames, self.right, self.foreground, self.foreground_right, self.loss = 0, 0, 0, 0, 0.0
-        self.reliability = Reliability()
+        self.reliability, self.pairs = Reliability(), Pairs()
 
     def add(self, log_posteriors: Tensor, labels: Tensor) -> None:
         """Adds a batch: (B, S) float32 log posteriors (or logits), (B,) labels."""
@@ -54,6 +55,7 @@ class Tally:
         self.foreground_right += int((right & speech).sum())
         self.loss += float(F.nll_loss(normalised, labels, reduction="sum"))
         self.reliability.add(normalised.gather(1, guess[:, None])[:, 0].exp(), right)
+        self.pairs.add(labels, guess)
 
     def score(self) -> Score:
         """What was counted."""

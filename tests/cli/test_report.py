@@ -26,7 +26,7 @@ def test_report_picture_and_readme(exp, tmp_path):
     readme.write_text("# Mine\n<!-- kdasr report: systems, pictures -->\n<!-- end -->\n")
     assert kdasr("report", out, "--exp", exp, "--pictures", tmp_path / "kept", "--readme", readme) == 0
     shown = "![learning curves: dev accuracy and cross-entropy by epoch]"
-    assert out.read_text().endswith(f"\n{shown}(../kept/curves.png)\n")
+    assert f"\n## Learning curves\n\n{shown}(../kept/curves.png)\n" in out.read_text()
     assert (tmp_path / "kept" / "curves.png").stat().st_size > 1000
     assert "| distilled student |" in readme.read_text() and f"\n{shown}(kept/curves.png)\n" in readme.read_text()
 

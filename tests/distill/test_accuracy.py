@@ -22,6 +22,9 @@ def test_a_folder_holds_the_scores_of_the_ensemble_and_of_each_member(data, tmp_
     assert kept["together"] == together.reliability.as_json() and len(kept["members"]) == 3
     assert sum(kept["together"]["frames"]) == found.num_frames
     assert sum(kept["together"]["right"]) == round(found.accuracy * found.num_frames)
+    confused = io.read_json(tmp_path / "scored" / "confused.json")
+    assert confused["together"]["wrong"] == found.num_frames - sum(kept["together"]["right"])
+    assert confused["first"]["wrong"] == found.num_frames - sum(kept["members"][0]["right"])
     before = (tmp_path / "scored" / "info.json").stat().st_mtime_ns
     assert score_models(tmp_path / "scored", members, source(data, "dev"), "geometric", "all three") == found
     assert (tmp_path / "scored" / "info.json").stat().st_mtime_ns == before

@@ -9,6 +9,7 @@ import pytest
 
 from kdasr.cli import cli
 from kdasr.refusal import Refusal
+from kdasr.report.html import as_html
 from kdasr.report.page import HEAD
 
 
@@ -26,7 +27,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.fetched += [value for name, value in attrs if name in ("src", "href") and value]
+        self.fetched += [value for name, value in attrs if name in ("src", "href") and value and value[0] != "#"]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -49,13 +50,14 @@ def test_the_page_holds_the_report_and_its_pictures(exp, tmp_path):
     page = made(tmp_path / "results.html", exp)
     assert page.open == [] and page.headings[:2] == [f"Results of {exp.name}", "Systems"]
     assert "distilled student" in page.cells and "62.50" in page.cells
-    assert page.fetched and all(place.startswith("data:image/png;base64,") for place in page.fetched)
+    assert page.fetched and all(place.startswith("data:") for place in page.fetched)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".png"] == []
 
 
 def test_pictures_stay_where_they_are_wanted(exp, tmp_path):
     page = made(tmp_path / "results.html", exp, "--pictures", str(tmp_path / "drawn"))
-    assert len(page.fetched) == len(list((tmp_path / "drawn").glob("*.png"))) > 0
+    drawn = list((tmp_path / "drawn").glob("*.png"))
+    assert len([place for place in page.fetched if place.startswith("data:image/png")]) == len(drawn) > 0
 
 
 def test_a_page_is_made_again_and_another_file_is_not_replaced(exp, tmp_path):
@@ -67,6 +69,25 @@ def test_a_page_is_made_again_and_another_file_is_not_replaced(exp, tmp_path):
     with pytest.raises(Refusal, match="the file is not a report of kdasr"):
         made(out, exp)
     assert out.read_text() == "<html>mine</html>"
+
+
+def test_sections_are_listed_below_the_title(exp, tmp_path):
+    made(tmp_path / "results.html", exp)
+    text = (tmp_path / "results.html").read_text(encoding="utf-8")
+    assert text.index('<a href="#section-0">Systems</a>') < text.index('<h2 id="section-0">Systems</h2>')
+    assert text.count("<h2 id=") == text.count('<li><a href="#section-') > 4
+
+
+def test_cells_are_set_by_what_they_hold(tmp_path):
+    rows = "| a | b |\n| --- | --- |\n| -1.25 | 7.1 [40 / 563], 4.4 to 9.7 |\n"
+    text = as_html(f"# T\n\n{rows}| {'word ' * 20} | 65.4 ± 0.1 (65.3–65.5) |\n", {})
+    assert '<td class="number">-1.25</td>' in text and '<td class="long">word word' in text
+    assert "<td>7.1<br>[40 / 563],<br>4.4 to 9.7</td>" in text and "<td>65.4 ± 0.1<br>(65.3–65.5)</td>" in text
+
+
+def test_nothing_in_a_name_is_fetched():
+    text = as_html("# T\n\n| a |\n| --- |\n| ![x](http://x.org/y) [z](http://z.org) <http://v.org> |\n", {})
+    assert [place for place in Page(text).fetched if not place.startswith("data:")] == []
 
 
 def test_names_are_no_markup(exp, tmp_path):

@@ -27,6 +27,16 @@ def test_no_path_of_this_machine_gets_into_a_report(exp):
     assert str(exp.parent) not in page.page([read_run(exp)])
 
 
+def test_each_picture_ends_its_section(exp):
+    runs.add_study(exp)
+    pictures = {"drawn/curves.png": "curves", "drawn/study-0.png": "along each axis"}
+    text = page.page([read_run(exp)], pictures)
+    assert "## Learning curves\n\n![curves](drawn/curves.png)\n\n## " in text
+    studies = text[text.index("## Studies") : text.index("## Time and memory")]
+    assert studies.startswith("## Studies: settings and seeds side by side\n\n`exp/study_dropout`:\n\n| system |")
+    assert studies.endswith("\n\n![along each axis](drawn/study-0.png)\n\n")
+
+
 def test_missing_parts_are_told(exp):
     (exp / "score" / "mono" / "info.json").unlink()
     assert "- `exp/score/mono` is missing: run the stage with `kdasr score`.\n" in page.page([read_run(exp)])

@@ -6,7 +6,7 @@ import pytest
 
 from kdasr.report import pictures, study
 from kdasr.report.run import read_run
-from tests.report import studies
+from tests.report import runs, studies
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,13 @@ def test_speech_has_learning_curves_and_images_the_study(exp, finished, tmp_path
     drawn = pictures.draw_all(tmp_path / "images", finished)
     assert [path.name for path in drawn] == ["temperatures.png", "biases.png", "training.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_a_study_is_drawn_as_the_verb_study_draws_it_and_a_sweep_of_images_is_not(exp, finished, tmp_path):
+    runs.add_study(exp)
+    drawn = pictures.draw_all(tmp_path, [read_run(exp)])
+    path = tmp_path / "study-0.png"
+    assert path.stat().st_size > 1000 and drawn[path].startswith("exp/study_dropout: ")
 
 
 def test_training_lines_are_dev_errors_by_epoch_of_the_four_nets(finished):

@@ -135,6 +135,29 @@ def test_training_learns_and_says_so(sets, tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Curves that TensorBoard shows of a folder: name -> steps and values."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    shown = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})  # 0: all of them
+    shown.Reload()
+    return {name: [(event.step, event.value) for event in shown.Scalars(name)] for name in shown.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_the_curves_of_metrics_jsonl_which_reports_draw_after_a_kill_too(sets, tmp_path):
+    often = replace(OPTIONS, checkpoint_steps=3)
+    stop_after(trainer(tmp_path, sets, often), 10)  # step 10 was logged and is lost: it goes on from step 9
+    trainer(tmp_path, sets, often).run()
+    expected: dict[str, list[tuple[int, float]]] = {}
+    for line in log.read_metrics(tmp_path / "metrics.jsonl"):
+        for name, value in line.items():
+            if name != "step" and not isinstance(value, str):
+                expected.setdefault(name, []).append((line["step"], float(np.float32(value))))
+    found = scalars(tmp_path)
+    assert {"loss", "dev_accuracy", "dev_cross_entropy"} <= set(found) and len(found["dev_accuracy"]) == 3
+    assert found == expected
+
+
 def test_bf16_is_close_to_fp32(sets, tmp_path):
     options = replace(OPTIONS, epochs=6, dropout=0.0, input_dropout=0.0)
     ends = []
