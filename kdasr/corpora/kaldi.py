@@ -58,7 +58,7 @@ def prepare(out: Path, options: KaldiOptions, corpus: Path | None, num_jobs: int
     """
     if corpus is None:
         raise Refusal("no data folder is named", where="kdasr corpus kaldi", expected=f"--corpus DIR, with {WAVS}")
-    whole = corpus.resolve()
+    whole = corpus.absolute()
     folders = [whole] if (whole / WAVS).exists() else sorted(path.parent for path in whole.glob(f"*/{WAVS}"))
     if not folders:
         expected = f"{WAVS}, in it or in its folders"

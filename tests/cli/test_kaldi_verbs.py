@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -159,3 +161,15 @@ def test_what_are_no_silence_pdfs_is_told(folder, tmp_path, capsys):
     wrong = ["--num-pdfs", NUM_PDFS, "--silence-pdfs", "SIL"]
     error = refused(capsys, "kaldi-ali", tmp_path / "out", folder / "dev" / "pdf.0.ark", *wrong)
     assert "--silence-pdfs SIL: not a list of pdfs (expected 0-4 or 0,1,2)" in error
+
+
+def commands_of_the_guide() -> list[list[str]]:
+    text = (Path(__file__).parents[2] / "docs" / "kaldi.md").read_text().replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("kdasr ")]
+
+
+@pytest.mark.parametrize("arguments", commands_of_the_guide(), ids=" ".join)
+def test_the_guide_s_commands_are_understood(arguments):
+    command = cli.get_command(click.Context(cli), arguments[0])
+    assert command is not None
+    command.make_context(arguments[0], arguments[1:])  # parses, and runs nothing
