@@ -20,6 +20,7 @@ from kdasr.exchange import archive
 
 VERB = "posteriors"
 LOG_POSTERIORS, LOG_LIKELIHOODS, POSTERIORS = "log_posteriors", "log_likelihoods", "post"  # the archives' names
+ENOUGH = 0.99  # of the mass; Kaldi weighs a frame by what its posterior sums to
 
 
 def write_scores(
@@ -65,8 +66,8 @@ def write_scores(
 def write_soft_targets(out: Path, folder: Path, overwrite: bool = False) -> None:
     """Writes stored soft targets as what Kaldi calls posteriors: of each frame the kept pdfs, the most probable first.
 
-    They have the probabilities that the store has. What the store spreads over all others is left out, so the weights
-    of a frame sum to a little less than 1.
+    They have the probabilities that the store has, and are not scaled up to 1: the tail, which the store spreads over
+    all others, is left out. A warning tells of much of it.
 
     Args:
         out: `post.ark` and `post.scp`.
@@ -84,10 +85,13 @@ def write_soft_targets(out: Path, folder: Path, overwrite: bool = False) -> None
             mass += float(weights.sum())
             write(id, archive.posterior_value(counts, pdfs, weights))
     names = ("num_pdfs", "topology", "temperature", "num_utterances", "num_frames")
-    facts = {name: targets.info.get(name) for name in names} | {"mass": mass / targets.info["num_frames"]}
-    io.finish(out, **facts)
-    told = f"T = {facts['temperature']:g}, mean mass {facts['mass']:.6f}"
+    facts, mean = {name: targets.info.get(name) for name in names}, mass / targets.info["num_frames"]
+    io.finish(out, **facts, mass=mean)
+    told = f"T = {targets.temperature:g}, mean mass {mean:.6f}"
     log.event(f"{out}: {POSTERIORS} of {facts['num_utterances']} utterances, {told}")
+    if mean < ENOUGH:
+        do = "make soft targets with a larger store.keep, or at distill.temperature=1"
+        log.event(f"warning: {out}: {1 - mean:.1%} of the mass lies on pdfs that the store did not keep; {do}")
 
 
 def kept(soft: Sparse) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -114,6 +114,23 @@ def test_kaldi_reads_the_soft_targets_as_posteriors(folder):
     assert json.loads((folder / "post" / "info.json").read_text())["mass"] == pytest.approx(total / frames)
 
 
+def test_much_mass_off_the_kept_pdfs_is_told(folder, tmp_path, capsys):
+    train = [
+        "--features",
+        folder / "fbank" / "train",
+        "--ali",
+        folder / "ali" / "train",
+        "--teacher",
+        folder / "members",
+    ]
+    run("soft-targets", tmp_path / "soft", *train, settings=f"{SETTINGS} store.keep=1 distill.temperature=3")
+    run("posteriors", tmp_path / "post", "--soft-targets", tmp_path / "soft")
+    mass = json.loads((tmp_path / "post" / "info.json").read_text())["mass"]
+    assert mass < 0.99
+    told = f"{1 - mass:.1%} of the mass lies on pdfs that the store did not keep; make soft targets with a larger store"
+    assert told in capsys.readouterr().err
+
+
 def test_the_same_commands_again_are_up_to_date(folder, capsys):
     run("kaldi-features", folder / "fbank/dev", folder / "dev/feats.scp", "--utt2spk", folder / "dev/utt2spk")
     run("posteriors", folder / "post", "--soft-targets", folder / "soft")
