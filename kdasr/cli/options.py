@@ -21,6 +21,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "yesno": "kdasr.corpora.yesno:YesnoOptions",
     "librispeech": "kdasr.corpora.librispeech:LibrispeechOptions",
     "own": "kdasr.corpora.own:OwnOptions",
+    "kaldi": "kdasr.corpora.kaldi:KaldiOptions",
     "fbank": "kdasr.features.fbank:FbankOptions",
     "mfcc": "kdasr.features.mfcc:MfccOptions",
     "lexicon": "kdasr.lang.dictionary:LexiconOptions",
@@ -46,6 +47,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "bias": "kdasr.distill.bias:BiasOptions",
     "decode": "kdasr.decode.search:DecodeOptions",
     "score": "kdasr.decode.score:ScoreOptions",
+    "archive": "kdasr.exchange.archive:ArchiveOptions",
 }
 
 

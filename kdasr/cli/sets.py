@@ -148,12 +148,17 @@ def student_job(
 
 
 def seeds(text: str) -> list[int]:
-    """`0-4` or `0,3,7` as numbers."""
+    """The numbers of `--seeds`."""
+    return numbers(text, "--seeds", "seeds")
+
+
+def numbers(text: str, option: str, what: str) -> list[int]:
+    """`0-4` or `0,3,7` as numbers, each once. Raises Refusal, by the option's name, for anything else."""
     try:
         ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
         found = [seed for first, *last in ends for seed in range(first, (last[0] if last else first) + 1)]
     except ValueError:
         found = []
     if not found or len(set(found)) < len(found):
-        raise Refusal("not a list of seeds", where=f"--seeds {text}", expected="0-4 or 0,1,2")
+        raise Refusal(f"not a list of {what}", where=f"{option} {text}", expected="0-4 or 0,1,2")
     return found

@@ -11,6 +11,7 @@ from kdasr.refusal import unknown_name
 CORPORA = {  # name: what it is
     "digits": "Connected digits spoken by eSpeak NG in noise; needs no data.",
     "an4": "CMU AN4: spelled words, names and numbers of 84 speakers.",
+    "kaldi": "A Kaldi data folder, or a folder of them: wav.scp, segments, text, utt2spk.",
     "librispeech": "LibriSpeech and Mini LibriSpeech: read English books.",
     "mnist": "MNIST: images of handwritten digits (no speech).",
     "own": "Your own recordings: a folder of them, and transcripts.txt.",

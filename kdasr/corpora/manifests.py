@@ -59,21 +59,25 @@ def write(
 
 def _write_set(folder: Path, utterances: Sequence[Found], sounds: Mapping[str, Sound], bad: Mapping[str, str]) -> None:
     cuts = [make_cut(utterance, sounds[utterance.id]) for utterance in utterances if utterance.id in sounds]
+    finish_set(folder, cuts, {utterance.id: bad[utterance.id] for utterance in utterances if utterance.id in bad})
+
+
+def finish_set(folder: Path, cuts: Sequence[MonoCut], bad: Mapping[str, str]) -> None:
+    """Writes the cuts of a begun set and why others were set aside, and finishes it. Raises Refusal without cuts."""
     if not cuts:
         raise Refusal("no utterance is left in the set", where=folder, do="name the complete corpus with --corpus DIR")
     save_cuts(folder, cuts)
-    validate.write_bad(folder, {utterance.id: bad[utterance.id] for utterance in utterances if utterance.id in bad})
+    validate.write_bad(folder, bad)
     hours = sum(cut.duration for cut in cuts) / 3600
     speakers = len({cut.supervisions[0].speaker for cut in cuts})
-    num_bad = len(utterances) - len(cuts)
     facts = {
         "num_utterances": len(cuts),
-        "num_bad": num_bad,
+        "num_bad": len(bad),
         "num_speakers": speakers,
         "hours": round(hours, 4),
     }
     io.finish(folder, **facts)
-    log.event(f"{folder}: {len(cuts)} utterances of {speakers} speakers, {hours:.3f} h, {num_bad} set aside")
+    log.event(f"{folder}: {len(cuts)} utterances of {speakers} speakers, {hours:.3f} h, {len(bad)} set aside")
 
 
 def make_cut(utterance: Found, sound: Sound) -> MonoCut:

@@ -14,7 +14,8 @@ from kdasr.data.table import FrameTable
 from kdasr.decode.first_pass import speaker_transforms
 from kdasr.decode.prior import log_prior
 from kdasr.decode.search import DecodeOptions, Searcher
-from kdasr.distill.onnx import nets
+from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.onnx import OnnxNets, nets
 
 Scorer = Callable[[int], torch.Tensor]  # number of the utterance -> (T, S) float32
 
@@ -43,14 +44,13 @@ def gmm_scorer(folder: Path, features: FrameTable, searcher: Searcher) -> tuple[
     return lambda number: model.gmm.log_likelihoods(frames[number]), seconds
 
 
-def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options: DecodeOptions) -> Scorer:
-    """`log posterior - log prior`: log-likelihoods but for p(frame), which is the same for all states.
+def fitting_nets(folders: Sequence[Path], features: FrameTable, mean: str) -> Ensemble | OnnxNets:
+    """The models whose posteriors of these features are wanted; those of several are averaged before the log.
 
     Args:
-        folders: models; the posteriors of several are averaged before the log.
+        folders: models.
         features: as the models were trained on.
         mean: of the posteriors, `arithmetic` or `geometric`.
-        options: which prior, and its floor.
 
     Raises:
         Refusal: the models do not belong together, or the features are not made as those that they were trained on.
@@ -61,5 +61,21 @@ def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options
     io.expect_same(
         "the features' extractor", info.get("extractor"), features.info.get("extractor"), features.folder, do
     )
+    return ensemble
+
+
+def dnn_scorer(folders: Sequence[Path], features: FrameTable, mean: str, options: DecodeOptions) -> Scorer:
+    """`log posterior - log prior`: log-likelihoods but for p(frame), which is the same for all states.
+
+    Args:
+        folders: models.
+        features: as the models were trained on.
+        mean: of the posteriors, `arithmetic` or `geometric`.
+        options: which prior, and its floor.
+
+    Raises:
+        Refusal: as `fitting_nets`.
+    """
+    ensemble = fitting_nets(folders, features, mean)
     prior = log_prior(getattr(ensemble, options.prior), options.prior_floor)
     return lambda number: ensemble.log_posteriors(features.frames(features.utterances[number])) - prior
