@@ -13,6 +13,7 @@ from kdasr.refusal import Refusal, unknown_name
 
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "doctor": "Show whether this machine and environment can run the recipes.",
+    "settings": "Show what can be set: names, defaults and meanings, by section.",
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
     "lexicon": "Take the pronunciations of the words wanted from CMUdict; guess those it lacks.",
