@@ -56,7 +56,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's click command, `command` of its module."""
         if cmd_name not in VERBS:
-            raise unknown_name("verb", cmd_name, VERBS, "kdasr")
+            raise unknown_name("verb", cmd_name, VERBS)
         module = importlib.import_module(f"kdasr.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
