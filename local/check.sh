@@ -5,7 +5,7 @@
 #
 #   (none)           lint, types, unit tests, recipe tests; with CI=true also the core's tests on torch 2.13.0
 #   --fast           lint, types and unit tests
-#   --full           all of it, and every command of README.md and docs/ with the recipes' own settings: an hour or more
+#   --full           all of it, and every command of README.md and docs/ with the recipes' own settings: long
 #   --torch VERSION  only the core's tests, on that torch and without k2, in .venv-torch-VERSION
 #
 # Every part runs even when an earlier one failed. Exit status 1 if any did.
