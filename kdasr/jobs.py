@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle  # between our own processes only; never from a file
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -17,13 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from kdasr import cluster, lock, memory
+from kdasr import cluster, lock, log, memory
 from kdasr.refusal import Refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
 V = TypeVar("V")
 Packed: TypeAlias = "Future[tuple[bytes, float]]"  # a result, and its process's peak of memory, GiB
+
+REFRESH = 1.0  # seconds between two looks at how far the workers are, on a terminal
 
 
 def cores() -> int:
@@ -44,7 +47,29 @@ def here(num_jobs: int) -> bool:
     return num_jobs <= 1 and cluster.address() is None
 
 
-def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None) -> list[R]:
+class _Shares:
+    """What each worker has done of the job that it is at, 0 to 1: numbers in shared memory, each written by one."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._done: Any = context.Array("d", workers, lock=False)
+        self._taken: Any = context.Value("i", 0)
+
+    def take_place(self) -> None:
+        """In a worker, once: `log.progress` there writes into a place of its own from now on."""
+        with self._taken.get_lock():
+            place = self._taken.value
+            self._taken.value += 1
+        log.tell_to(partial(self._done.__setitem__, place))
+
+    def sum(self) -> float:
+        """Of all workers."""
+        return sum(self._done)
+
+
+def run(
+    job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int | None = None, title: str = "jobs"
+) -> list[R]:
     """Applies `job` to each item in up to `num_jobs` processes; results in the order of the items.
 
     Args:
@@ -52,6 +77,7 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
         items: arguments, one a job.
         num_jobs: processes at most; 1 runs in this process, or in one of the cluster.
         threads: torch threads of each process; None shares a machine's cores among its processes that run at once.
+        title: of the progress bar, on a terminal.
 
     Raises:
         Refusal: a process was killed, e.g. for memory; the cluster cannot be used, see `cluster.workers`.
@@ -59,35 +85,38 @@ def run(job: Callable[[T], R], items: Sequence[T], num_jobs: int, threads: int |
     """
     at_once, address = min(num_jobs, len(items)), cluster.address()
     if not items or here(at_once):
-        return [job(item) for item in items]
-    pool = cluster.workers(address, partial(_visit, threads), at_once) if address else _processes(at_once, threads)
+        return [job(item) for item in log.progress(items, title)]
+    watched = sys.stderr.isatty()
+    shares = _Shares(at_once) if watched and not address else None
+    processes = _processes(at_once, threads, shares)
+    pool = cluster.workers(address, partial(_visit, threads), at_once) if address else processes
     under_way: dict[Packed, int] = {}
     results: dict[int, R] = {}
-    with pool as submit:
+    with log.bar(title, len(items)) as show, pool as submit:
+
+        def take() -> None:  # the results of those that have ended, one at least
+            while not (ended := wait(under_way, REFRESH if watched else None, FIRST_COMPLETED).done):
+                show(len(results) + (shares.sum() if shares else 0))
+            results.update({under_way.pop(future): _result(future) for future in ended})
+
         for number, item in enumerate(items):
             under_way[submit(pickle.dumps((job, (item,))))] = number
             if len(under_way) == at_once:
-                results |= _first_of(under_way)
+                take()
         while under_way:
-            results |= _first_of(under_way)
+            take()
     return [results[number] for number in range(len(items))]
 
 
-def _first_of(under_way: dict[Packed, int]) -> dict[int, Any]:
-    """Waits for a call to end; takes the results of those that have out of what is under way."""
-    done = wait(under_way, return_when=FIRST_COMPLETED).done
-    return {under_way.pop(future): _result(future) for future in done}
-
-
 @contextmanager
-def _processes(workers: int, threads: int | None) -> Iterator[Callable[[bytes], Packed]]:
+def _processes(workers: int, threads: int | None, shares: _Shares | None) -> Iterator[Callable[[bytes], Packed]]:
     """Worker processes of this machine; what it yields sends a packed call to one."""
     share = threads or max(1, cores() // workers)
     context = multiprocessing.get_context("spawn")  # fork breaks torch's thread pools
     with (
         _none_killed(),
         ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held())
+            workers, mp_context=context, initializer=_initialise, initargs=(share, workers, lock.held(), shares)
         ) as pool,
     ):
         yield lambda packed: pool.submit(_call_packed, packed)
@@ -165,8 +194,10 @@ def _visit(threads: int | None, call: bytes, workers: int) -> tuple[bytes, float
     return _call_packed(call)
 
 
-def _initialise(threads: int, workers: int, folders: Sequence[Path]) -> None:
+def _initialise(threads: int, workers: int, folders: Sequence[Path], shares: _Shares | None = None) -> None:
     lock.lend(folders)
+    if shares:
+        shares.take_place()
     _share_machine(threads, workers)
     _end_with_parent()
 

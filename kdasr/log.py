@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,12 +22,17 @@ T = TypeVar("T")
 RECORDED = ("torch", "k2", "lhotse", "numpy", "kaldifst", "kaldi-native-fbank", "kaldingram")
 
 _listeners: list[Callable[[str], object]] = []
+_tell: Callable[[float], object] | None = None  # takes the share done of a worker's job
+_LOOK: dict[str, Any] = {"disable": None, "leave": False, "delay": 1.0, "dynamic_ncols": True}  # None: in a log
 
 
 def event(text: str) -> None:
     """Prints one event with the time of day on stderr."""
     line = f"{time.strftime('%H:%M:%S')} {text}"
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and _is_worker():
+        sys.stderr.write(f"\r\x1b[K{line}\n")  # in the place of the first process's bar, which it draws again
+        sys.stderr.flush()
+    elif sys.stderr.isatty():
         from tqdm import tqdm
 
         tqdm.write(line, file=sys.stderr)  # above a progress bar
@@ -48,12 +53,64 @@ def heard(listener: Callable[[str], object]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-    """Iterates with a progress bar on a terminal; silently in a log, and in one of several processes side by side."""
+def progress(items: Iterable[T], title: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Iterates with a progress bar and the time left on a terminal; silently in a log.
+
+    A process of several side by side shows none: it tells the one that started it how much of its job is done.
+
+    Args:
+        items: what is iterated; a second of it shows no bar yet, nor does a single item.
+        title: in front of the bar.
+        total: number of the items, where they do not tell it.
+        unit: what an item is.
+    """
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    if total is not None and total < 2:
+        return iter(items)
+    if _is_worker():
+        return _telling(items, total) if _tell and total else iter(items)
     from tqdm import tqdm
 
-    hidden = None if multiprocessing.parent_process() is None else True  # None: hidden where there is no terminal
-    return iter(tqdm(items, desc=title, total=total, disable=hidden, leave=False, file=sys.stderr))
+    return iter(tqdm(items, desc=title, total=total, unit=unit, **_LOOK))
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar over jobs that others do: what it yields is called with how many are done, parts of jobs included."""
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
+    with tqdm(desc=title, total=total, bar_format=form, **_LOOK) as shown:
+
+        def show(done: float) -> None:
+            shown.update(max(0.0, done - shown.n))  # a job of several loops begins each at nothing
+            shown.refresh()
+
+        yield show
+
+
+def tell_to(tell: Callable[[float], object]) -> None:
+    """In a worker: hands the share of the job that is done to a function, from now on."""
+    global _tell
+    _tell = tell
+
+
+def _telling(items: Iterable[T], total: int) -> Iterator[T]:
+    """Iterates, and tells the share done; loops within this one tell nothing."""
+    global _tell
+    tell, _tell = _tell, None
+    assert tell is not None
+    try:
+        for number, item in enumerate(items, start=1):
+            yield item
+            tell(number / total)
+    finally:
+        _tell = tell
+        tell(0)  # the job's end counts for itself
+
+
+def _is_worker() -> bool:
+    return multiprocessing.parent_process() is not None
 
 
 def environment() -> dict[str, Any]:

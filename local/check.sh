@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Lint, types and tests. Sets the environment up by itself (local/setup.sh), and uses no other than .venv or an active one.
 #
-# Usage: local/check.sh [--fast] [--torch VERSION] [--help]
+# Usage: local/check.sh [--fast | --full] [--torch VERSION] [--help]
 #
 #   (none)           lint, types, unit tests, recipe tests; with CI=true also the core's tests on torch 2.13.0
 #   --fast           lint, types and unit tests
+#   --full           all of it, and every command of README.md and docs/ with the recipes' own settings: long
 #   --torch VERSION  only the core's tests, on that torch and without k2, in .venv-torch-VERSION
 #
 # Every part runs even when an earlier one failed. Exit status 1 if any did.
@@ -19,7 +20,7 @@ die() {
   exit 1
 }
 
-fast=no torch=''
+fast=no full=no torch=''
 while (($#)); do
   case $1 in
     --help | -h)
@@ -27,6 +28,7 @@ while (($#)); do
       exit 0
       ;;
     --fast) fast=yes ;;
+    --full) full=yes ;;
     --torch)
       (($# > 1)) || die "--torch wants a version such as $newest_torch"
       torch=$2
@@ -36,7 +38,9 @@ while (($#)); do
   esac
   shift
 done
-[[ $fast == no || -z $torch ]] || die "--fast and --torch exclude each other"
+case $fast$full${torch:+yes} in
+  *yes*yes*) die "--fast, --full and --torch exclude each other" ;;
+esac
 
 logs=$(mktemp -d) || exit 1
 trap 'rm -rf "$logs"' EXIT
@@ -75,7 +79,7 @@ if speech:
     raise SystemExit(f"this environment is for the core alone, but has {', '.join(speech)}")
 print(f"torch {torch.__version__}, no k2, no lhotse")
 PYTHON
-  PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n 2 -m 'not recipe and not slow' --junitxml="$logs/core.xml" || return
+  PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n 2 -m 'not recipe and not slow and not full' --junitxml="$logs/core.xml" || return
   "$venv/bin/python" - "$logs/core.xml" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -104,9 +108,10 @@ else
   part 'mypy' mypy
   part 'shellcheck' lint_shell
   # Two tests at a time, of one thread each: threads of torch that share a core wait for each other, long.
-  part 'unit tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 -m 'not recipe and not slow'
+  part 'unit tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 -m 'not recipe and not slow and not full'
   if [[ $fast == no ]]; then
     part 'recipe and slow tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist worksteal -m 'recipe or slow'
+    [[ $full == no ]] || part 'full documents' env OMP_NUM_THREADS=1 python -m pytest -q -m full
     [[ ${CI:-} != true ]] || part "core on torch $newest_torch" core_tests "$newest_torch"
   fi
 fi

@@ -1,9 +1,14 @@
 """Logs: one line an event, metrics that are cut back to the step that is resumed."""
 
+import fcntl
+import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -11,6 +16,8 @@ from typing import ClassVar
 import pytest
 
 from kdasr import log
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_listener_hears_what_is_told_meanwhile(capsys):
@@ -55,6 +62,71 @@ def test_an_event_is_one_line_with_the_time_on_stderr(capsys):
 def test_progress_is_silent_in_a_log(capsys):
     assert list(log.progress(range(3), "work")) == [0, 1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+JOBS = """
+import time
+from kdasr import log
+from kdasr.jobs import run
+
+def wait(number):
+    for step in log.progress(range(20), f"steps of {number}"):
+        for inner in log.progress(range(3), "inner"):
+            time.sleep(0.03)
+        if step == 10:
+            log.event(f"half of {number}")
+    return number
+"""
+CALLS = {
+    "a loop": "from waiting import wait; wait(0)",
+    "jobs side by side": "from waiting import run, wait; print(run(wait, [0, 1, 2], 2, title='work'))",
+}
+
+
+def on_terminal(folder: Path, call: str) -> str:
+    """What a program writes on a terminal, standard error with it."""
+    (folder / "waiting.py").write_text(JOBS)
+    code = f"if __name__ == '__main__':\n    {call}\n"
+    (folder / "main.py").write_text(code)
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    program = subprocess.Popen([sys.executable, folder / "main.py"], stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how a terminal ends on Linux
+        while some := os.read(ours, 65536):
+            shown += some
+    os.close(ours)
+    assert program.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+def test_a_terminal_shows_the_time_left(tmp_path):
+    shown = on_terminal(tmp_path, CALLS["a loop"])
+    assert re.search(r"steps of 0: +\d+%\|.*\d+/20 \[\d\d:\d\d<\d\d:\d\d", shown)
+    assert re.search(r"\d\d:\d\d:\d\d half of 0\r?\n", shown)
+
+
+def test_a_terminal_shows_the_time_left_of_jobs_side_by_side(tmp_path):
+    """The processes' own bars are hidden; what they have done counts in the one bar, which never goes back."""
+    shown = on_terminal(tmp_path, CALLS["jobs side by side"])
+    bars = re.findall(r"work: +\d+%\|[^\r]*?(\d\.\d)/3 jobs \[\d\d:\d\d<[\d:?]+\]", shown)
+    done = [float(part) for part in bars]
+    assert done == sorted(done) and any(part % 1 for part in done) and "steps of" not in shown
+    assert shown.count("half of") == 3 and "[0, 1, 2]" in shown
+    for line in re.findall(r"[^\n]*half of \d", shown):
+        assert re.fullmatch(r"\d\d:\d\d:\d\d half of \d", line.rpartition("\x1b[K")[2]), line  # not behind the bar
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_a_log_has_no_bar_whoever_works(tmp_path, call):
+    (tmp_path / "waiting.py").write_text(JOBS)
+    (tmp_path / "main.py").write_text(f"if __name__ == '__main__':\n    {call}\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], env=environment, text=True, capture_output=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0 and lines and all(re.fullmatch(r"[\d:]{8} half of \d", line) for line in lines)
 
 
 def test_the_environment_names_versions_and_machine():

@@ -9,6 +9,7 @@ from kdasr.report import page
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("egs/*/README.md")), ROOT / "benchmarks" / "README.md"]
+DOCS = sorted(ROOT.glob("docs/*.md"))
 
 
 def python_blocks() -> list[str]:
@@ -23,10 +24,15 @@ def test_the_loop_of_the_readme_runs():
     assert 0 < float(names["loss"]) < 100  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("readme", [*READMES, *DOCS], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(readme):
-    links = re.findall(r"\]\(([^)#:]+)\)", readme.read_text())
+    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", readme.read_text())
     assert [link for link in links if not (readme.parent / link).exists()] == []
+
+
+def test_every_page_of_docs_is_in_its_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in DOCS if page.name != "README.md" and f"]({page.name})" not in index] == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdasr import io, jobs
+from kdasr import io, jobs, log
 from kdasr.align import fmllr
 from kdasr.align.aligner import Aligner, AlignOptions
 from kdasr.align.gmm import Gmm
@@ -106,12 +106,12 @@ def write_alignment(
         for part in parts
     ]
     if model.first_pass is not None:
-        found = fmllr.transforms(fmllr.merged(jobs.run(_first_pass, shares, num_jobs)))
+        found = fmllr.transforms(fmllr.merged(jobs.run(_first_pass, shares, num_jobs, title=f"{out}, first pass")))
         shares = [replace(share, transforms=found) for share in shares]
     writer, num_frames = FrameTableWriter(out), 0
-    for begin in range(0, len(shares), PARTS_AT_ONCE):
+    for begin in log.progress(range(0, len(shares), PARTS_AT_ONCE), str(out)):
         some = shares[begin : begin + PARTS_AT_ONCE]
-        for share, paths in zip(some, jobs.run(_align, some, num_jobs), strict=True):
+        for share, paths in zip(some, jobs.run(_align, some, num_jobs, title=f"{out}, parts"), strict=True):
             for id, path in zip(share.ids, paths, strict=True):
                 if path is None:
                     bad[id] = NO_PATH

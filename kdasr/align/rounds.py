@@ -95,7 +95,7 @@ def run(
     table, generator = tree.table, torch.Generator().manual_seed(options.seed)
     transitions = np.log(table.probability)
     lost: list[list[int]] = []
-    for number in range(first, options.iterations + 1):
+    for number in log.progress(range(first, options.iterations + 1), "rounds"):
         if number in options.realign:
             scores = scaled_transitions(
                 table, torch.from_numpy(transitions).float(), scales.transition_scale, scales.self_loop_scale

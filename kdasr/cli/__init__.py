@@ -13,6 +13,7 @@ from kdasr.refusal import Refusal, unknown_name
 
 VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "doctor": "Show whether this machine and environment can run the recipes.",
+    "settings": "Show what can be set: names, defaults and meanings, by section.",
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
     "kaldi-features": "Take features out of Kaldi's archives.",
@@ -59,7 +60,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's click command, `command` of its module."""
         if cmd_name not in VERBS:
-            raise unknown_name("verb", cmd_name, VERBS, "kdasr")
+            raise unknown_name("verb", cmd_name, VERBS)
         module = importlib.import_module(f"kdasr.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from kdasr import cluster, config
-from kdasr.refusal import Refusal
+from kdasr.refusal import Refusal, unknown_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +51,19 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
 }
 
 
+def typed(section: str) -> type:
+    """The dataclass of a section.
+
+    Raises:
+        Refusal: there is no such section.
+    """
+    if section not in SECTIONS:
+        raise unknown_name("section", section, SECTIONS)
+    module, _, cls = SECTIONS[section].partition(":")
+    found: type = getattr(importlib.import_module(module), cls)
+    return found
+
+
 class Settings:
     """What `--conf` and `--set` said; a verb asks for the sections it uses."""
 
@@ -59,9 +72,7 @@ class Settings:
 
     def section(self, name: str) -> Any:
         """The resolved dataclass of one section."""
-        module, _, cls = SECTIONS[name].partition(":")
-        options = getattr(importlib.import_module(module), cls)
-        return config.resolve(options, name, self.conf, self.overrides, SECTIONS, self.part)
+        return config.resolve(typed(name), name, self.conf, self.overrides, SECTIONS, self.part)
 
 
 def settings(function: F) -> F:

@@ -33,7 +33,7 @@ def command(context: click.Context, model: Path, files: tuple[Path, ...], name: 
     recording is cut at silences. A file that cannot be used is named in a line on stderr, and the others are done; exit
     status 1.
     """
-    from kdasr import io
+    from kdasr import io, log
     from kdasr.decode.recogniser import Recogniser
     from kdasr.decode.transcript import FORMATS
 
@@ -41,7 +41,8 @@ def command(context: click.Context, model: Path, files: tuple[Path, ...], name: 
         raise unknown_name("format", name, FORMATS, "--format")
     _expect_places(files, name, out)
     refused = 0
-    for found in Recogniser(options.folder(model)).transcribe_all(files, times=name != "txt"):
+    shown = log.progress(files, "recordings") if out else files  # a bar and words would share the terminal
+    for found in Recogniser(options.folder(model)).transcribe_all(shown, times=name != "txt"):
         if isinstance(found, Refusal):
             refused += 1
             print(f"kdasr: {found}", file=sys.stderr)

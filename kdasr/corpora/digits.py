@@ -147,7 +147,7 @@ def speak_all(out: Path, options: DigitsOptions, num_jobs: int) -> dict[str, lis
     """Makes all recordings, `out/<set>/audio/<speaker>/<id>.flac`; those that exist are whole and stay."""
     log.event("digits: eSpeak NG speaks")
     everyone = [voice for name in VOICES for voice in voices(name)]
-    spoken = jobs.run(_speak_voice, [(out, options, voice) for voice in everyone], num_jobs)
+    spoken = jobs.run(_speak_voice, [(out, options, voice) for voice in everyone], num_jobs, title="voices")
     return {
         name: [found for voice, part in zip(everyone, spoken, strict=True) if voice.set == name for found in part]
         for name in VOICES

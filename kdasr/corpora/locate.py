@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import shutil
 import tarfile
 import urllib.request
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import kdasr
@@ -20,6 +20,7 @@ from kdasr.refusal import Refusal
 DATA = "KDASR_DATA"
 BESIDE = Path(kdasr.__file__).resolve().parents[2] / "shared" / "data"
 SECONDS_WITHOUT_AN_ANSWER = 30
+BLOCK = 1 << 20  # bytes of a download that are read at once
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _download(name: str, home: Home, into: Path) -> None:
         io.atomic(archive) as part,
         open(part, "wb") as file,
     ):
-        shutil.copyfileobj(answer, file)
+        length = int(answer.headers.get("Content-Length") or 0)
+        for block in log.progress(iter(partial(answer.read, BLOCK), b""), name, -(-length // BLOCK) or None, "MiB"):
+            file.write(block)
     _check_sum(archive, home)
     _unpack(archive, into)
     archive.unlink()
@@ -117,7 +120,7 @@ def _download(name: str, home: Home, into: Path) -> None:
 def _check_sum(archive: Path, home: Home) -> None:
     with open(archive, "rb") as file:
         digest = hashlib.sha256()
-        while block := file.read(1 << 20):
+        while block := file.read(BLOCK):
             digest.update(block)
     if home.sha256 and digest.hexdigest() not in home.sha256:
         archive.unlink()
@@ -141,4 +144,4 @@ def _unpack(archive: Path, into: Path) -> None:
                     found=member.name,
                     do="do not use it",
                 )
-        tar.extractall(into, members)
+        tar.extractall(into, log.progress(members, f"unpacking {archive.name}", unit="file"))

@@ -71,7 +71,7 @@ def check(utterances: Sequence[Found], rules: Rules, num_jobs: int = 1) -> tuple
         bad: utterance id -> why it was set aside.
     """
     chunks = [(utterances[begin : begin + CHUNK], rules) for begin in range(0, len(utterances), CHUNK)]
-    results = [result for chunk in jobs.run(_check_chunk, chunks, num_jobs) for result in chunk]
+    results = [result for chunk in jobs.run(_check_chunk, chunks, num_jobs, title="recordings") for result in chunk]
     pairs = list(zip(utterances, results, strict=True))
     sounds = {utterance.id: result for utterance, result in pairs if isinstance(result, Sound)}
     return sounds, {utterance.id: result for utterance, result in pairs if isinstance(result, str)}

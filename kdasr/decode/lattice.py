@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdasr import fsa, io
+from kdasr import fsa, io, log
 from kdasr.refusal import Refusal
 
 FOLDER, WORDS = "lattices", "words.json"
@@ -134,7 +134,7 @@ class LatticeReader:
             raise Refusal("damaged words of lattices", where=where, found=repr(error), do=io.AGAIN) from None
 
     def __iter__(self) -> Iterator[tuple[list[str], Lattices]]:
-        for path in sorted((self.folder / FOLDER).glob("batch-*.safetensors")):
+        for path in log.progress(sorted((self.folder / FOLDER).glob("batch-*.safetensors")), str(self.folder)):
             tensors, metadata = io.load_tensors(path)
             if set(tensors) != set(ARRAYS) or not isinstance(metadata, dict) or "utterances" not in metadata:
                 found = ", ".join(sorted(tensors))

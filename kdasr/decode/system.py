@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from kdasr import fsa, io, jobs
+from kdasr import fsa, io, jobs, log
 from kdasr.align.model import VERBS as GMMS
 from kdasr.data.table import FrameTable, Utterance
 from kdasr.decode.hypotheses import Wanted, decode_part, join_parts
@@ -97,7 +97,8 @@ def decode_systems(work: Sequence[DecodeJob], num_jobs: int) -> None:
         for number, utterances in enumerate(parts)
         if not is_written(job.folder, number, utterances)
     ]
-    jobs.run(_decode_parts, [wanted[first::num_jobs] for first in range(min(num_jobs, len(wanted)))], num_jobs)
+    shares = [wanted[first::num_jobs] for first in range(min(num_jobs, len(wanted)))]
+    jobs.run(_decode_parts, shares, num_jobs, title="decoding")
     for job, parts in begun:
         features, words = FrameTable(job.features), read_language(job.lang).lexicon.words
         facts = join_parts(job.folder, len(parts), words, features, job.decode.max_bad, job.wanted.nbest)
@@ -106,7 +107,7 @@ def decode_systems(work: Sequence[DecodeJob], num_jobs: int) -> None:
 
 
 def _decode_parts(wanted: Sequence[tuple[DecodeJob, int, Sequence[Utterance]]]) -> None:
-    for job, parts in groupby(wanted, key=itemgetter(0)):
+    for job, parts in groupby(log.progress(wanted, "decoding"), key=itemgetter(0)):
         lexicon, table = read_language(job.lang).lexicon, FrameTable(job.features)
         searcher = _searcher(job.graph, len(lexicon.words), job.decode)
         for _, number, utterances in parts:

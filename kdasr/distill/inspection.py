@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdasr import io
+from kdasr import io, log
 from kdasr.data.examples import Examples
 from kdasr.distill.ensemble import Ensemble, combine
 from kdasr.distill.soft_targets import BATCH_NUMBERS, SoftTargets
@@ -57,7 +57,8 @@ def content(targets: SoftTargets) -> Content:
     """
     store = targets.store
     counts, mass, least, size = np.zeros(store.options.keep + 1, np.int64), 0.0, 1.0, 0
-    for number, (shard, record) in enumerate(zip(store.shards, store.records, strict=True)):
+    for number, shard in log.progress(enumerate(store.shards), str(store.folder), len(store.shards)):
+        record = store.records[number]
         path = shard_path(store.folder, number)
         found = io.file_hash(path)
         if found != record["hash"]:

@@ -156,7 +156,7 @@ def make(job: SoftTargetsJob, num_jobs: int = 1) -> dict[str, Any]:
             records = maker.write(numbers)
         else:
             pieces = [numbers[first::num_jobs] for first in range(min(num_jobs, len(numbers)))]
-            written = jobs.run(_write, [(job, piece) for piece in pieces], num_jobs)
+            written = jobs.run(_write, [(job, piece) for piece in pieces], num_jobs, title=str(job.folder))
             records = [written[number % len(pieces)][number // len(pieces)] for number in numbers]
         maker.finish(records)
     return io.read_info(job.folder)
@@ -205,7 +205,8 @@ class Maker:
         index = torch.arange(begin, min(begin + self.options.shard, len(self.examples)))
         if not path.exists():
             batch = max(64, BATCH_NUMBERS // self.examples.num_classes)
-            store.write_shard(path, list(jobs.in_threads(self._pack, index.split(batch))))
+            pieces = log.progress(index.split(batch), path.name)
+            store.write_shard(path, list(jobs.in_threads(self._pack, pieces)))
         return store.Shard(path, len(index), self.options.bits).record(path)
 
     def _pack(self, index: Tensor) -> store.Rows:

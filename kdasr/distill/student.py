@@ -105,4 +105,4 @@ def train_students(job: StudentJob, seeds: Sequence[int], num_jobs: int) -> list
         replace(job, folder=job.folder / f"student-{seed}", student=replace(job.student, seed=seed), threads=share)
         for seed in seeds
     ]
-    return jobs.run(train_student, students, num_jobs if ranks().size == 1 else 1, share)
+    return jobs.run(train_student, students, num_jobs if ranks().size == 1 else 1, share, str(job.folder))

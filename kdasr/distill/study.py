@@ -229,7 +229,7 @@ def run(work: Sequence[CellJob], known: Results, num_jobs: int, threads: int) ->
     todo = [job.with_threads(threads) for job in work if rows[job.cell.name] is None]
     training = sum(job.train is not None for job in todo)
     log.event(f"{len(work)} cells: {len(work) - len(todo)} known, {training} with a model to train")
-    found = dict(zip((job.cell.name for job in todo), jobs.run(compute, todo, num_jobs, threads), strict=True))
+    found = dict(zip((job.cell.name for job in todo), jobs.run(compute, todo, num_jobs, threads, "cells"), strict=True))
     failed = {name: scores for name, scores in found.items() if isinstance(scores, Refusal)}
     for job in todo:
         scores = found[job.cell.name]

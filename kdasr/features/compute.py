@@ -54,7 +54,7 @@ def compute(
     begins = range(0, len(cuts), PART)
     parts = [(extractor, cuts[begin : begin + PART], out / "parts" / f"{begin:08d}") for begin in begins]
     worthwhile = int(sum(cut.duration for cut in cuts) / SECONDS_A_PROCESS)
-    jobs.run(compute_part, parts, min(num_jobs, max(1, worthwhile)), threads=1)
+    jobs.run(compute_part, parts, min(num_jobs, max(1, worthwhile)), threads=1, title=str(out))
     by_speaker = getattr(extractor.config, "cmvn", "global") == "speaker"
     lengths, bad = _pack(out, [stem for _, _, stem in parts], by_speaker)
     validate.set_aside(bad, len(cuts), extractor.config.max_bad, cuts_folder, f"{_section(extractor)}.max_bad=N")
@@ -82,7 +82,7 @@ def compute_part(arguments: tuple[KaldiExtractor, Sequence[MonoCut], Path]) -> N
     if done.exists() and not io.read_json(done)["bad"]:  # bad ones get another chance
         return
     utterances, frames, bad = [], [], {}
-    for cut in cuts:
+    for cut in log.progress(cuts, stem.name):
         found = _features(extractor, cut)
         if isinstance(found, str):
             bad[cut.id] = found

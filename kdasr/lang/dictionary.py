@@ -90,7 +90,7 @@ def write_lexicon(
         Refusal: the dictionary has none of the words.
     """
     lacking = [word for word in spoken if word not in dictionary]
-    guesses = {word: guess(word) for word in lacking} if guess else {}
+    guesses = {word: guess(word) for word in log.progress(lacking, "guesses")} if guess else {}
     guessed = {word: [phones] for word, phones in guesses.items() if phones}
     wanted = {*spoken, *asked}
     found = {word: dictionary[word] for word in wanted if word in dictionary}

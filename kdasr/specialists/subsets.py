@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdasr import io, jobs
+from kdasr import io, jobs, log
 from kdasr.data.examples import Source
 from kdasr.distill.ensemble import VERBS, Ensemble
 from kdasr.refusal import Refusal
@@ -55,7 +55,7 @@ def make_subsets(job: SubsetsJob) -> dict[str, Any]:
         def moments(some: Tensor) -> Moments:
             return confusion.moments(generalist.probabilities(examples.batch(some)[0]))
 
-        for some in jobs.in_threads(moments, pool.split(BATCH)):
+        for some in jobs.in_threads(moments, log.progress(pool.split(BATCH), str(job.folder))):
             confusion.add(some)
         found, names = cluster(confusion.columns(), job.subsets), examples.class_names()
         listed = [{"classes": some, "names": [names[number] for number in some]} for some in found.subsets]

@@ -114,4 +114,4 @@ def train_specialists(job: SpecialistJob, subsets: dict[int, Sequence[int]], num
         replace(job, folder=job.folder / f"specialist-{number}", subset=tuple(subset), threads=share)
         for number, subset in subsets.items()
     ]
-    return jobs.run(train_specialist, work, num_jobs if ranks().size == 1 else 1, share)
+    return jobs.run(train_specialist, work, num_jobs if ranks().size == 1 else 1, share, "specialists")

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdasr import log
 from kdasr.data.examples import Examples
 from kdasr.train.calibration import Reliability
 from kdasr.train.confused import Pairs
@@ -65,7 +66,7 @@ class Tally:
 
 def in_order(examples: Examples, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of all examples, first to last, on a device."""
-    for index in torch.arange(len(examples)).split(BATCH):
+    for index in log.progress(torch.arange(len(examples)).split(BATCH), "scoring"):
         x, y = examples.batch(index)
         yield x.to(device), y.to(device)
 

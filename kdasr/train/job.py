@@ -152,7 +152,7 @@ def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, to
         with torch.no_grad():  # a thread's own setting
             return F.softmax(model(examples.batch(index)[0]), dim=1).sum(0)
 
-    for each in jobs.in_threads(posterior, sample.split(BATCH)):
+    for each in jobs.in_threads(posterior, log.progress(sample.split(BATCH), "prior")):
         total.add_(each)
     return {"counts": examples.label_counts(pool), "mean_posterior": total.div(len(sample)).float()}
 
@@ -184,7 +184,7 @@ def train_members(job: TrainJob, seeds: Sequence[int], num_jobs: int) -> list[di
         replace(job, folder=job.folder / f"member-{seed}", train=replace(job.train, seed=seed), threads=share)
         for seed in seeds
     ]
-    return jobs.run(train_model, members, num_jobs if ranks().size == 1 else 1, share)
+    return jobs.run(train_model, members, num_jobs if ranks().size == 1 else 1, share, str(job.folder))
 
 
 def threads_each(num_jobs: int, num_models: int) -> int:

@@ -31,7 +31,7 @@ class TrainOptions:
     """How a model is trained; baseline, members and student each have their own values."""
 
     seed: int = 0  # of initial weights, order of examples, dropout and noise
-    epochs: int = 10
+    epochs: int = 10  # times through the training examples
     batch_size: int = 256  # frames
     optimizer: str = "sgd"  # sgd (Nesterov) or adam
     learning_rate: float = 0.05  # peak
@@ -50,8 +50,8 @@ class TrainOptions:
     device: str = "auto"  # auto (cuda where there is one), cpu, cuda, cuda:1
     threads: int = 0  # of each process; 0: the cores, shared among the processes that run at once
     log_steps: int = 100  # steps between training lines
-    checkpoint_seconds: float = 30.0
-    checkpoint_steps: int = 0  # 0: by time alone
+    checkpoint_seconds: float = 30.0  # from one checkpoint to the next
+    checkpoint_steps: int = 0  # the same in steps; 0: by time alone
 
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):

@@ -13,7 +13,7 @@ pytest.importorskip("soundfile")
 from lhotse import SupervisionSegment
 
 from kdasr import cluster, io
-from kdasr.cli import options
+from kdasr.cli import main, options
 from kdasr.corpora import manifests
 from kdasr.corpora.validate import Found, Sound
 
@@ -41,3 +41,9 @@ def test_a_verb_with_jobs_takes_a_scheduler_and_some_do_not_use_it(decorator, sc
 
     command.main(["--num-jobs", "3", "--scheduler", "tcp://host:8786"], standalone_mode=False)
     assert cluster.address() is None
+
+
+def test_an_unknown_verb_is_refused_in_one_line_that_names_the_program_once(capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main(["trian"])
+    assert capsys.readouterr().err == "kdasr: unknown verb 'trian'; did you mean 'train'?\n"

@@ -66,17 +66,20 @@ def write_an4(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("recipe", ["digits", "an4"])
-def test_recipe_runs_from_a_clean_folder(recipe: str, tmp_path: Path) -> None:
-    need(recipe)
-    few = ["--corpus", str(write_an4(tmp_path / "corpus")), "--set", "an4.dev_speakers=4"] if recipe == "an4" else []
-    run_whole(recipe, tmp_path, *few)
-    assert word_error_rate(tmp_path, "mono") < BOUNDS[recipe]
+def test_an4_runs_from_a_clean_folder(tmp_path: Path) -> None:
+    need("an4")
+    run_whole("an4", tmp_path, "--corpus", str(write_an4(tmp_path / "corpus")), "--set", "an4.dev_speakers=4")
+    assert_sound("an4", tmp_path)
+
+
+def assert_sound(recipe: str, folder: Path) -> None:
+    """What came out of a recipe of these systems; egs/digits is run by its tutorial, in tests/docs."""
+    assert word_error_rate(folder, "mono") < BOUNDS[recipe]
     for system in ("members/ensemble", "members/member-0", "student"):
-        assert 0 <= word_error_rate(tmp_path, system) < 100
-    table = (tmp_path / "exp" / "results.md").read_text()
+        assert 0 <= word_error_rate(folder, system) < 100
+    table = (folder / "exp" / "results.md").read_text()
     assert "nsemble" in table and re.search(r"\d+\.\d+", table)
-    assert_transcribed(tmp_path)
+    assert_transcribed(folder)
 
 
 def assert_transcribed(folder: Path) -> None:
