@@ -217,7 +217,9 @@ def _attached(cut: Any) -> tuple[Any, TemporalArray]:
         cut = taught[0].cut
     array = (getattr(cut, "custom", None) or {}).get(FIELD)
     if not isinstance(array, TemporalArray) or array.array.storage_type != SoftTargetsReader.name:
-        raise Refusal(f"cut {cut.id!r} has no soft targets", do="attach them (kdasr attach), and train on those cuts")
+        found = "a copy of them, in memory or Shar" if array is not None else None
+        do = "attach them (kdasr attach), and train on those cuts"
+        raise Refusal(f"cut {cut.id!r} has no soft targets", found=found, do=do)
     before, now = cut.custom[ATTACHED_TO]["recording"], _recorded(cut)
     if abs(now - before) > 1e-3:
         raise Refusal(

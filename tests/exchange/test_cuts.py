@@ -133,7 +133,7 @@ def test_soft_targets_of_cuts_at_another_speed_belong_to_those(tmp_path):
         (
             lambda c: c["long"].move_to_memory(audio_format="no audio is loaded", load_audio=False),
             25,
-            r"has no soft targets",
+            r"has no soft targets .found a copy of them, in memory or Shar.; attach",
         ),
         (
             lambda c: c["long"],
