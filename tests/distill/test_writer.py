@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def test_a_folder_made_of_the_same_is_kept_and_of_another_refused(tmp_path):
         raise AssertionError("asked for")
         yield
 
-    made = {"teachers": {"a": "1"}, "inputs": {"cuts": "2"}}
+    made: dict[str, Any] = {"teachers": {"a": "1"}, "inputs": {"cuts": "2"}}
     write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04, **made)
     write_soft_targets(tmp_path / "soft", unasked(), LABELS, 0.04, **made)
     with pytest.raises(Refusal, match=r"cuts.*--overwrite"):
@@ -90,8 +92,8 @@ def test_what_is_no_frame_shift_is_refused(tmp_path, shift):
 
 
 def test_logits_that_want_a_gradient_are_stored_without(tmp_path):
-    z = logits(0, 3).requires_grad_()
-    info = write_soft_targets(tmp_path / "soft", [("a", z)], LABELS, np.float32(0.04))
+    z, shift = logits(0, 3).requires_grad_(), cast(Any, np.float32(0.04))
+    info = write_soft_targets(tmp_path / "soft", [("a", z)], LABELS, shift)
     assert info["num_frames"] == 3 and z.grad is None
 
 

@@ -213,9 +213,10 @@ def test_soft_targets_made_again_in_their_place_are_those_that_are_read(tmp_path
     """One process may write, attach and train, and begin anew: a notebook."""
     folder = tmp_path / "soft"
     for seed in (7, 8):
-        made = {"inputs": {"seed": str(seed)}, "overwrite": True}
+        inputs = {"seed": str(seed)}
         whole = StoreOptions(keep=4, mass=1.0, bits=16)
-        write_soft_targets(folder, [("long", logits(seed, 25))], LABELS, SHIFT, DistillOptions(2.0), whole, **made)
+        said = [("long", logits(seed, 25))]
+        write_soft_targets(folder, said, LABELS, SHIFT, DistillOptions(2.0), whole, inputs=inputs, overwrite=True)
         (cut,) = attach([cut_of("long", 1.0)], folder)
         wanted = combine(logits(seed, 25), 2.0, "arithmetic").exp()
         close(torch.from_numpy(cut.load_soft_targets()), wanted)
