@@ -36,7 +36,9 @@ def test_every_page_of_docs_is_in_its_index():
 
 
 @pytest.mark.parametrize(
-    "readme", [path for path in READMES if path.parent.name not in ("benchmarks", "an4_ctc")], ids=lambda path: path.parent.name
+    "readme",
+    [path for path in READMES if path.parent.name not in ("benchmarks", "an4_ctc")],
+    ids=lambda path: path.parent.name,
 )
 def test_marks_are_sound(readme):
     """Filled with no runs at all, every mark is found and names known sections."""

@@ -12,8 +12,11 @@ option student-seeds 0-2 "seeds of the students, as 0-2"
 recipe "$@"
 
 numbers() { # numbers 0-3: 0 1 2 3
-  [[ $2 =~ ^([0-9]+)-([0-9]+)$ ]] || recipe_refuse "--$1 wants a range such as 0-3, got '$2'"
-  seq "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+  local refused="--$1 wants a range such as 0-3, got '$2'"
+  [[ $2 =~ ^([0-9]{1,9})-([0-9]{1,9})$ ]] || recipe_refuse "$refused"
+  local first=$((10#${BASH_REMATCH[1]})) last=$((10#${BASH_REMATCH[2]}))
+  ((first <= last)) || recipe_refuse "$refused"
+  seq "$first" "$last"
 }
 mapfile -t teachers < <(numbers seeds "$seeds")
 mapfile -t students < <(numbers student-seeds "$student_seeds")

@@ -123,7 +123,8 @@ def main(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimizer.step()
-            schedule.step()
+            if schedule.last_epoch < steps - 1:  # an epoch may have a batch more than the first
+                schedule.step()
             losses.append(float(loss))
         seconds, mean, found = time.perf_counter() - begin, sum(losses) / len(losses), dev_loss(net, dev, pieces)
         metrics.write(epoch, {"loss": mean, "dev_loss": found, "seconds": seconds})

@@ -7,6 +7,8 @@ milliseconds, so that a manifest has fewer samples than its file.
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +60,7 @@ def prepare(out: Path, options: KaldiOptions, corpus: Path | None, num_jobs: int
     """
     if corpus is None:
         raise Refusal("no data folder is named", where="kdasr corpus kaldi", expected=f"--corpus DIR, with {WAVS}")
-    whole = corpus.absolute()
+    whole = Path(os.path.abspath(corpus))  # a set is named by its folder, which `..` would not be
     folders = [whole] if (whole / WAVS).exists() else sorted(path.parent for path in whole.glob(f"*/{WAVS}"))
     if not folders:
         expected = f"{WAVS}, in it or in its folders"
@@ -99,6 +101,8 @@ def read_table(path: Path, do: str = "name a complete data folder") -> dict[str,
     Raises:
         Refusal: there is no such file, an empty line, or two of the same id.
     """
+    if not os.path.isfile(path):  # a pipe could not be hashed after it is read
+        raise Refusal("no such table of Kaldi's", where=path, do=do)
     table: dict[str, str] = {}
     for number, line in enumerate(io.read_text(path, "table of Kaldi's", do).rstrip("\n").split("\n"), start=1):
         id, *rest = line.split(maxsplit=1) or [""]
@@ -134,11 +138,18 @@ def _segments(data: Path, wavs: Mapping[str, str]) -> dict[str, Segment]:
     for id, line in read_table(data / SEGMENTS).items():
         try:
             recording, begin, end, *_ = line.split()  # a channel may follow
-            found[id] = Segment(recording, float(begin), float(end))
+            found[id] = Segment(recording, _seconds(begin), _seconds(end))
         except ValueError:
             expected = "ID RECORDING BEGIN END, in seconds"
             raise Refusal("no segment", where=data / SEGMENTS, expected=expected, found=f"{id} {line}") from None
     return found
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _fault(

@@ -177,7 +177,8 @@ def _check_one(utterance: Found, rules: Rules) -> Sound | str:
     if fault := fault_of(samples, rate, rules.rate, rules.max_clipped):
         return f"{fault} ({path})"
     if converted or path.suffix not in audio.LHOTSE_READS:
-        path = rules.rewritten / f"{utterance.id}.flac"
+        name = utterance.id.replace("%", "%25").replace("/", "%2F")  # an id that is a path leads nowhere else
+        path = rules.rewritten / f"{name}.flac"
         with io.atomic(path) as part:
             audio.write_flac(part, samples[0], rate)
     return Sound(path.absolute(), samples.shape[1], rate, io.file_hash(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,11 @@ def write_soft_targets(
 
     Raises:
         Refusal: the folder was made of something else; an utterance comes twice; logits are not finite, have another
-            shape, or more outputs than 16 bits can name; there are none.
+            shape, or more outputs than 16 bits can name; there are none; the frame shift is no time.
     """
+    frame_shift = float(frame_shift)  # of numpy too
+    if not 0 < frame_shift < math.inf:
+        raise Refusal("no frame shift", where=folder, expected="seconds, above 0", found=frame_shift)
     distill, options = distill or DistillOptions(), options or StoreOptions()
     folder, teachers = Path(folder), teachers or {}
     described = {"labels": label_hash(labels), "frame_shift": frame_shift, "store": options}
@@ -82,6 +86,8 @@ class _Writer:
         if num_labels > store.MOST_STATES:
             expected = f"{store.MOST_STATES} at most"
             raise Refusal("too many labels to store", where=folder, expected=expected, found=num_labels)
+        for stale in folder.glob("shard-*.npy"):  # of a run that was killed
+            stale.unlink()
         self.folder, self.distill, self.options = folder, distill, options
         self.pending: list[Rows] = []
         self.records: list[dict[str, Any]] = []
@@ -89,9 +95,10 @@ class _Writer:
         self.num_frames = 0
         self.total = torch.zeros(num_labels, dtype=torch.float64)
 
+    @torch.no_grad()
     def add(self, id: str, logits: Tensor) -> None:
         """Adds an utterance, of logits (K, T, S)."""
-        if logits.ndim != 3 or logits.shape[2] != len(self.total) or not logits.shape[1]:
+        if logits.ndim != 3 or logits.shape[2] != len(self.total) or not all(logits.shape):
             expected = f"(teachers, frames, {len(self.total)} labels)"
             raise Refusal(f"logits of {id!r}", where=self.folder, expected=expected, found=tuple(logits.shape))
         if id in self.utterances:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -113,9 +115,12 @@ def _listed(path: Path, read: Read) -> Iterator[tuple[str, np.ndarray]]:
             if current is None or current[0] != name:
                 stack.close()
                 current = name, stack.enter_context(_opened(name, path))
-            file = current[1]
-            file.seek(offset)
-            yield id, _guarded(file, read, name, id)
+            yield id, _guarded(current[1], partial(_at, read, offset), name, id)
+
+
+def _at(read: Read, offset: int, file: IO[bytes]) -> np.ndarray:
+    file.seek(offset)  # a gzipped file is unpacked up to there
+    return read(file)
 
 
 def _list(path: Path) -> dict[str, tuple[str, int]]:
@@ -134,12 +139,13 @@ def _list(path: Path) -> dict[str, tuple[str, int]]:
 
 @contextmanager
 def _opened(name: str, where: str | Path) -> Iterator[Any]:
-    try:
-        with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
-            yield file
-    except (FileNotFoundError, IsADirectoryError):
+    if not os.path.isfile(name):
+        if os.path.exists(name):  # what comes out of a pipe cannot be read twice: for the hash, and for the values
+            raise Refusal("no file, but a folder, pipe or device", where=where, found=name, do=MATERIALISE)
         do = "correct the path; those in an scp file begin in the working directory, as Kaldi has it"
-        raise Refusal("no such archive", where=where, found=name, do=do) from None
+        raise Refusal("no such archive", where=where, found=name, do=do)
+    with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+        yield file
 
 
 def _guarded(file: IO[bytes], read: Callable[[IO[bytes]], Any], path: str, what: str) -> Any:
@@ -163,8 +169,22 @@ def _is_binary(file: Any) -> bool:
     return bool(file.peek(1)[:1] == BINARY[:1])
 
 
+class _Exact:
+    """A file that gives all bytes that are asked for, or fails: of a negative number files give all that they have."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def read(self, count: int) -> bytes:
+        """The next bytes."""
+        found = self.file.read(max(count, 0))
+        if len(found) != count:
+            raise EOFError(f"{count} bytes expected, found {len(found)}")
+        return found
+
+
 def _matrix(file: IO[bytes]) -> np.ndarray:
-    value = np.asarray(matio.read_matrix_or_vector(file) if _is_binary(file) else _text_matrix(file))
+    value = np.asarray(matio.read_matrix_or_vector(_Exact(file)) if _is_binary(file) else _text_matrix(file))
     if value.ndim != 2:
         raise ValueError(f"a vector of {len(value)} numbers in place of a matrix")
     return value
@@ -172,7 +192,7 @@ def _matrix(file: IO[bytes]) -> np.ndarray:
 
 def _integers(file: IO[bytes]) -> np.ndarray:
     if _is_binary(file):
-        return np.asarray(matio.read_int32vector(file))
+        return np.asarray(matio.read_int32vector(_Exact(file)))
     return np.array([int(word) for word in _line(file).split()], np.int64)
 
 
@@ -182,7 +202,8 @@ def _text_matrix(file: IO[bytes]) -> np.ndarray:
     while b"]" not in lines[-1]:
         lines.append(_line(file))
     rows = b"".join(lines).decode().strip().removeprefix("[").removesuffix("]").split("\n")
-    return np.array([[float(word) for word in row.split()] for row in rows if row.strip()], np.float32)
+    values = [[float(word) for word in row.split()] for row in rows if row.strip()]
+    return np.array(values or np.zeros((0, 0)), np.float32)
 
 
 def _line(file: IO[bytes]) -> bytes:

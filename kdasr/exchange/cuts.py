@@ -7,6 +7,7 @@ sparse.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from lhotse import CutSet
 from lhotse.array import Array, TemporalArray
+from lhotse.cut.data import DataCut
 from lhotse.features.io import FeaturesReader, register_reader
 from lhotse.utils import fastcopy
 from torch import Tensor
@@ -27,10 +29,21 @@ from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal
 
 FIELD, ATTACHED_TO = "soft_targets", "soft_targets_of"  # the array; seconds of the cut and of its recording
+LACKING = 2.5  # outputs that a cut may lack or have too many: convolutions and windows without padding take two
+
+
+def _stored(folder: str, temperature: float | None = None) -> SoftTargets:
+    """The soft targets of a folder, opened once; again where it was made again."""
+    if not os.path.isdir(folder):
+        do = "make them there, or attach them anew where they are (kdasr attach): cuts name an absolute path"
+        raise Refusal("no soft targets here", where=folder, do=do)
+    info = Path(folder, io.INFO)
+    made = os.stat(info if info.exists() else folder)
+    return _opened(folder, temperature, made.st_mtime_ns, made.st_ino)
 
 
 @lru_cache(maxsize=16)
-def _stored(folder: str, temperature: float | None = None) -> SoftTargets:
+def _opened(folder: str, temperature: float | None, *_: int) -> SoftTargets:
     return SoftTargets(folder, temperature=temperature)
 
 
@@ -60,8 +73,8 @@ def attach(cuts: Iterable[Any], folder: str | Path) -> CutSet:
         folder: of soft targets.
 
     Raises:
-        Refusal: none of the cuts has soft targets, or those of one are longer or shorter than it; the folder does not
-            tell its frame shift.
+        Refusal: none of the cuts has soft targets, or those of one are longer or shorter than it; one is mixed or
+            padding; the folder does not tell its frame shift.
     """
     folder = Path(folder).resolve()
     targets = _stored(str(folder))
@@ -73,8 +86,11 @@ def attach(cuts: Iterable[Any], folder: str | Path) -> CutSet:
         if cut.id not in targets.by_id:
             without += 1
             continue
+        if not isinstance(cut, DataCut):
+            do = "attach to the cuts that it is made of, before they are mixed"
+            raise Refusal(f"{type(cut).__name__} {cut.id!r}", where=folder, expected="a cut of one recording", do=do)
         num_frames = targets.by_id[cut.id].num_frames
-        if abs(num_frames * shift - cut.duration) > 1.5 * shift:
+        if abs(num_frames - cut.duration / shift) > LACKING + 1e-3:
             raise Refusal(
                 f"soft targets of {cut.id!r} and its cut differ in length",
                 where=folder,
@@ -97,7 +113,8 @@ def attach(cuts: Iterable[Any], folder: str | Path) -> CutSet:
 def attach_folder(out: Path, folder: Path, cuts: Path, overwrite: bool = False) -> None:
     """Writes `out/cuts.jsonl.gz`, the cuts of a folder or lhotse file with the soft targets of `folder` attached."""
     inputs = {"soft_targets": io.fingerprint(folder, VERB), "cuts": io.fingerprint(cuts, "corpus")}
-    if io.begin(out, io.Made("attach", {}, inputs), overwrite):
+    named = {"soft_targets": folder.resolve()}  # by the arrays: one that was moved is attached anew
+    if io.begin(out, io.Made("attach", named, inputs), overwrite):
         attached = list(attach(manifests.load_cuts(cuts), folder))
         manifests.save_cuts(out, attached)
         io.finish(out, num_cuts=len(attached))
@@ -118,8 +135,8 @@ class CutTargets:
     """
 
     def __init__(self, labels: Sequence[str] | None, frame_shift: float, temperature: float | None = None) -> None:
-        self.labels, self.frame_shift, self.temperature = labels, frame_shift, temperature
-        self._known: set[str] = set()
+        self.labels = None if labels is None else label_hash(labels)
+        self.frame_shift, self.temperature = frame_shift, temperature
 
     def match(self, cuts: Iterable[Any], logits: Tensor, lengths: Sequence[int] | Tensor) -> tuple[Tensor, Sparse]:
         """The outputs of all cuts one after the other, without padding, and the soft targets of the same frames.
@@ -144,19 +161,18 @@ class CutTargets:
             raise Refusal("a batch of several folders of soft targets", found=", ".join(sorted(folders)), do=do)
         (folder,) = folders
         targets = self._open(folder, logits.shape[2])
+        if max(counts) > logits.shape[1]:
+            expected = f"lengths of {logits.shape[1]} at most, as the outputs are"
+            raise Refusal("an utterance is longer than the net's outputs", expected=expected, found=max(counts))
         rows = [self._rows(cut, array, targets, count) for (cut, array), count in zip(found, counts, strict=True)]
         frames = torch.cat([each[:count] for each, count in zip(logits, counts, strict=True)])
         return frames, targets.store.read(np.concatenate(rows), targets.power).to(logits.device)
 
     def _open(self, folder: str, num_outputs: int) -> SoftTargets:
-        targets = _stored(folder, self.temperature)
-        if folder not in self._known:
-            do = "train student and teachers on one label set, in one order"
-            io.expect_same("number of outputs and of labels", num_outputs, len(targets.store.tail), folder, do)
-            if self.labels is not None:
-                own, stored = label_hash(self.labels), targets.info.get("labels")
-                io.expect_same("names of outputs and of labels", own, stored, folder, do)
-            self._known.add(folder)
+        targets, do = _stored(folder, self.temperature), "train student and teachers on one label set, in one order"
+        io.expect_same("number of outputs and of labels", num_outputs, len(targets.store.tail), folder, do)
+        if self.labels is not None:
+            io.expect_same("names of outputs and of labels", self.labels, targets.info.get("labels"), folder, do)
         return targets
 
     def _rows(self, cut: Any, array: TemporalArray, targets: SoftTargets, count: int) -> np.ndarray:
@@ -173,7 +189,8 @@ class CutTargets:
         utterance = targets.by_id[array.array.storage_key]
         begin, whole = round((cut.start - array.start) / shift), cut.custom[ATTACHED_TO]["cut"]
         part = cut.start != array.start or abs(cut.duration - whole) > 1e-3  # its edges fall between frames
-        wanted = round(cut.duration / shift) if part else utterance.num_frames
+        lacking = round(whole / shift) - utterance.num_frames
+        wanted = max(0, round(cut.duration / shift) - lacking) if part else utterance.num_frames
         if abs(count - wanted) > part or begin < 0 or begin + count > utterance.num_frames + part:
             raise Refusal(
                 f"the net's outputs of {cut.id!r} are not the frames of its soft targets",
@@ -200,7 +217,9 @@ def _attached(cut: Any) -> tuple[Any, TemporalArray]:
         cut = taught[0].cut
     array = (getattr(cut, "custom", None) or {}).get(FIELD)
     if not isinstance(array, TemporalArray) or array.array.storage_type != SoftTargetsReader.name:
-        raise Refusal(f"cut {cut.id!r} has no soft targets", do="attach them (kdasr attach), and train on those cuts")
+        found = "a copy of them, in memory or Shar" if array is not None else None
+        do = "attach them (kdasr attach), and train on those cuts"
+        raise Refusal(f"cut {cut.id!r} has no soft targets", found=found, do=do)
     before, now = cut.custom[ATTACHED_TO]["recording"], _recorded(cut)
     if abs(now - before) > 1e-3:
         raise Refusal(

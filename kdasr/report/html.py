@@ -15,7 +15,7 @@ LONG = 60  # characters from which on a cell is wrapped
 # A name that looks like markup stays a name, and nothing is fetched.
 NO_MARKUP = (
     *("html", "link", "image_link", "reference", "image_reference", "short_reference", "short_image_ref"),
-    *("autolink", "automail"),
+    *("autolink", "automail", "em_strong", "em_strong2"),
 )
 PICTURE = re.compile(r"^!\[(?P<what>.*)\]\((?P<name>.*)\)$", re.M)
 NUMBER = re.compile(r"[-+−]?[\d.,]+(?: %)?|–|n/a")
@@ -57,7 +57,7 @@ def as_html(text: str, pictures: Mapping[str, Path]) -> str:
     reader = markdown.Markdown(extensions=["tables"])
     reader.preprocessors.deregister("html_block")
     for pattern in NO_MARKUP:
-        reader.inlinePatterns.deregister(pattern)
+        reader.inlinePatterns.deregister(pattern, strict=False)  # names differ by version
 
     shown = [_figure(pictures[found["name"]], found["what"]) for found in PICTURE.finditer(text)]
     numbers = itertools.count()

@@ -17,12 +17,13 @@ COLUMNS = (
     *("system", "frame accuracy %, dev", "test", "without silence %, dev", "test", "cross-entropy, dev", "test"),
     *("WER %, dev", "WER %, test", "weight; penalty", "parameters", "paper: frame accuracy %", "paper: WER %"),
 )
+BAR = "\\|"  # in a cell
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table; bars in its cells are no borders."""
     lines = [list(header), ["---"] * len(header), *map(list, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(cell.replace('|', BAR) for cell in line)} |\n" for line in lines)
 
 
 def spread(values: Sequence[float], digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ soundfile = pytest.importorskip("soundfile")
 
 from kdasr import io  # noqa: E402
 from kdasr.cli import cli, main  # noqa: E402
+from kdasr.corpora.kaldi import read_table  # noqa: E402
 from kdasr.corpora.manifests import load_cuts  # noqa: E402
+from kdasr.refusal import Refusal  # noqa: E402
 from tests.corpora.test_own import record  # noqa: E402
 
 
@@ -123,10 +126,39 @@ def test_a_command_is_never_run(tmp_path, capsys, command):
             "segments: no segment (expected ID RECORDING BEGIN END, in seconds, found r1 r1 0)",
         ),
         ({"segments": "r1 r1 a b\n"}, "segments: no segment"),
+        ({"segments": "r1 r1 nan 0.5\n"}, "segments: no segment"),
+        ({"segments": "r1 r1 0 inf\n"}, "segments: no segment"),
     ],
 )
 def test_tables_that_are_none_are_told(tmp_path, capsys, changed, told):
     assert told in refused(capsys, tmp_path / "out", write(tmp_path / "train", **changed))
+
+
+def test_an_id_that_is_a_path_writes_into_the_set_alone(tmp_path):
+    """What lhotse does not read is written again, by the recording's id."""
+    data, mine = write(tmp_path / "train"), tmp_path / "mine.flac"
+    samples, rate = soundfile.read(data / "r1.wav")
+    soundfile.write(data / "r1.ogg", samples, rate)
+    mine.write_text("mine")
+    id = "../../../mine"
+    write(data, wav_scp=f"{id} {data}/r1.ogg\n", text=f"{id} one\n", utt2spk=f"{id} ann\n")
+    take(tmp_path / "out", data)
+    assert mine.read_text() == "mine"
+    (cut,) = load_cuts(tmp_path / "out" / "train")
+    assert cut.id == id and cut.load_audio().shape == (1, len(samples))
+
+
+def test_a_set_is_named_by_its_folder_however_it_is_named(tmp_path):
+    data = write(tmp_path / "train")
+    (data / "split").mkdir()
+    take(tmp_path / "out", data / "split" / "..")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
+
+
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "utt2spk")
+    with pytest.raises(Refusal, match="utt2spk: no such table of Kaldi's; name it"):
+        read_table(tmp_path / "utt2spk", "name it")
 
 
 def test_missing_folders_and_tables_are_told(tmp_path, capsys):

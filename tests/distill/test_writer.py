@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import numpy as np
 import pytest
 import torch
 
@@ -48,7 +51,7 @@ def test_a_folder_made_of_the_same_is_kept_and_of_another_refused(tmp_path):
         raise AssertionError("asked for")
         yield
 
-    made = {"teachers": {"a": "1"}, "inputs": {"cuts": "2"}}
+    made: dict[str, Any] = {"teachers": {"a": "1"}, "inputs": {"cuts": "2"}}
     write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04, **made)
     write_soft_targets(tmp_path / "soft", unasked(), LABELS, 0.04, **made)
     with pytest.raises(Refusal, match=r"cuts.*--overwrite"):
@@ -66,6 +69,7 @@ def test_a_folder_made_of_the_same_is_kept_and_of_another_refused(tmp_path):
         ),
         ([("a", logits(0, 3)[0])], r"logits of 'a'"),
         ([("a", logits(0, 3) * torch.nan)], r"utterance 'a': log probabilities that cannot be stored .*not a number"),
+        ([("a", logits(0, 3)[:0])], r"logits of 'a' .*found \(0, 3, 6\)"),
         ([], r"no utterances to store"),
     ],
 )
@@ -78,6 +82,31 @@ def test_what_cannot_be_stored_is_refused(tmp_path, utterances, message):
 def test_more_labels_than_16_bits_are_refused(tmp_path):
     with pytest.raises(Refusal, match="too many labels to store"):
         write_soft_targets(tmp_path / "soft", [], ["x"] * 70000, 0.04)
+
+
+@pytest.mark.parametrize("shift", [0, -0.01, float("nan"), float("inf")])
+def test_what_is_no_frame_shift_is_refused(tmp_path, shift):
+    with pytest.raises(Refusal, match=r"no frame shift .expected seconds, above 0, found"):
+        write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, shift)
+    assert not (tmp_path / "soft").exists()
+
+
+def test_logits_that_want_a_gradient_are_stored_without(tmp_path):
+    z, shift = logits(0, 3).requires_grad_(), cast(Any, np.float32(0.04))
+    info = write_soft_targets(tmp_path / "soft", [("a", z)], LABELS, shift)
+    assert info["num_frames"] == 3 and z.grad is None
+
+
+def test_one_that_was_killed_leaves_nothing_of_its_shards(tmp_path):
+    def killed():
+        yield from SPOKEN.items()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_soft_targets(tmp_path / "soft", killed(), LABELS, 0.04, options=ALL)
+    assert len(list((tmp_path / "soft").glob("shard-*.npy"))) == 6
+    write_soft_targets(tmp_path / "soft", [("a", logits(0, 9))], LABELS, 0.04, options=ALL)
+    assert len(list((tmp_path / "soft").glob("shard-*.npy"))) == SoftTargets(tmp_path / "soft").store.num_shards == 2
 
 
 def test_the_soft_loss_is_the_distillation_loss_without_its_hard_term():

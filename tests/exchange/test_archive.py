@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -186,6 +188,53 @@ def test_absent_files_doubles_and_odd_places_are_told(tmp_path):
         list(archive.integers([str(scp)]))
     with pytest.raises(Refusal, match=r"x.ark: two values of an utterance .found u0.; name each archive once"):
         list(archive.integers([ark, ark]))
+
+
+def header(rows: int, columns: int) -> bytes:
+    return b"\0BFM " + b"".join(b"\4" + struct.pack("<i", number) for number in (rows, columns))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [header(-1, 3), header(-1, -3), b"\0BCM3 " + struct.pack("<ffii", 0, 1, -1, 1)],
+)
+def test_a_negative_size_does_not_swallow_the_rest(tmp_path, value):
+    """Of -1 bytes a file would give all that it has, and numpy would make the matrix fit."""
+    for name in ("x.ark", "x.ark.gz"):
+        path = write(tmp_path / name, b"u0 " + value + bytes(24) + packed(FEATURES))
+        with pytest.raises(Refusal, match=r"u0: damaged, cut off or of another kind .found (Value|EOF)Error "):
+            list(archive.matrices([path]))
+
+
+def test_a_matrix_without_rows_is_one_in_text_too(tmp_path):
+    for content in (b"u0  [ ]\nu1  [\n  1 2 ]\n", b"u0 " + header(0, 0) + b"u1 " + header(1, 2) + bytes(8)):
+        found = dict(archive.matrices([write(tmp_path / "x.ark", content)]))
+        assert found["u0"].shape == (0, 0) and found["u1"].shape == (1, 2)
+
+
+def test_wrong_places_are_told(tmp_path):
+    """Beyond the end, beyond any end, and in a gzipped archive that is cut off before."""
+    kaldiio.save_ark(f"{tmp_path}/x.ark", FEATURES)
+    packed_bytes = gzip.compress(packed(FEATURES))
+    (tmp_path / "cut.ark.gz").write_bytes(packed_bytes[:-30])
+    for place in ("x.ark:9999", f"x.ark:{10**30}", "cut.ark.gz:200"):
+        (tmp_path / "x.scp").write_text(f"u0 {tmp_path}/{place}\n")
+        with pytest.raises(Refusal, match=r"ark(.gz)?, u0: damaged, cut off or of another kind"):
+            list(archive.matrices([f"{tmp_path}/x.scp"]))
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    """A pipe gives its content once, for the hash, and would be an empty archive then."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe"):
+        for read in (archive.fingerprint, lambda places: list(archive.integers(places))):
+            with pytest.raises(Refusal, match=r"no file, but a folder, pipe or device .*; write them as files"):
+                read([str(place)])
+    os.symlink("loop.ark", tmp_path / "loop.ark")
+    ark = write(tmp_path / "x.ark", packed(PDFS))
+    for place in (tmp_path / "loop.ark", f"{ark}/x", f"{tmp_path}/{'x' * 300}", "nul\0.ark"):
+        with pytest.raises(Refusal, match="no such archive"):
+            archive.fingerprint([str(place)])
 
 
 def test_a_fingerprint_is_of_the_content(tmp_path):

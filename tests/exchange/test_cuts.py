@@ -11,6 +11,7 @@ pytest.importorskip("lhotse")
 
 from lhotse import CutSet, MonoCut
 from lhotse.array import TemporalArray
+from lhotse.cut import MixedCut, MixTrack, PaddingCut
 from lhotse.dataset.collation import collate_custom_field
 from lhotse.testing.dummies import dummy_recording, dummy_supervision
 
@@ -132,7 +133,7 @@ def test_soft_targets_of_cuts_at_another_speed_belong_to_those(tmp_path):
         (
             lambda c: c["long"].move_to_memory(audio_format="no audio is loaded", load_audio=False),
             25,
-            r"has no soft targets",
+            r"has no soft targets .found a copy of them, in memory or Shar.; attach",
         ),
         (
             lambda c: c["long"],
@@ -193,3 +194,64 @@ def test_the_verb_attaches_to_a_manifest_and_leaves_out_what_has_none(folder, tm
 def test_soft_targets_of_other_cuts_are_not_attached(folder, cuts, message):
     with pytest.raises(Refusal, match=message):
         attach(cuts, folder)
+
+
+@pytest.mark.parametrize(("seconds", "subsampled"), [(1.00, 23), (1.01, 24), (1.02, 24), (1.03, 24)])
+def test_nets_that_do_not_pad_lack_frames_of_cuts_and_of_parts(tmp_path, seconds, subsampled):
+    """Of T frames they give ((T - 7) // 2 + 1) // 2."""
+    write_soft_targets(tmp_path / "soft", [("long", logits(7, subsampled))], LABELS, SHIFT)
+    (cut,) = attach([cut_of("long", seconds)], tmp_path / "soft")
+    _, soft = CutTargets(LABELS, SHIFT).match([cut], outputs(subsampled), [subsampled])
+    whole = soft.dense()
+    for hundredths in (40, 41, 42, 43):
+        part, count = cut.truncate(offset=0.4, duration=hundredths / 100), ((hundredths - 7) // 2 + 1) // 2
+        _, soft = CutTargets(LABELS, SHIFT).match([part], outputs(count), [count])
+        close(soft.dense(), whole[10 : 10 + count])
+
+
+def test_soft_targets_made_again_in_their_place_are_those_that_are_read(tmp_path):
+    """One process may write, attach and train, and begin anew: a notebook."""
+    folder = tmp_path / "soft"
+    for seed in (7, 8):
+        inputs = {"seed": str(seed)}
+        whole = StoreOptions(keep=4, mass=1.0, bits=16)
+        said = [("long", logits(seed, 25))]
+        write_soft_targets(folder, said, LABELS, SHIFT, DistillOptions(2.0), whole, inputs=inputs, overwrite=True)
+        (cut,) = attach([cut_of("long", 1.0)], folder)
+        wanted = combine(logits(seed, 25), 2.0, "arithmetic").exp()
+        close(torch.from_numpy(cut.load_soft_targets()), wanted)
+        close(CutTargets(LABELS, SHIFT).match([cut], outputs(25), [25])[1].dense(), wanted)
+
+
+def test_a_folder_that_was_moved_is_told_and_attached_anew(tmp_path, capsys):
+    write_soft_targets(tmp_path / "soft", [("long", logits(7, 25))], LABELS, SHIFT)
+    CutSet.from_cuts([cut_of("long", 1.0)]).to_file(tmp_path / "cuts.jsonl.gz")
+
+    def verb(folder: str, *more: str) -> None:
+        place = ["--soft-targets", str(tmp_path / folder), "--cuts", str(tmp_path / "cuts.jsonl.gz")]
+        main(["attach", str(tmp_path / "out"), *place, *more])
+
+    verb("soft")
+    (tmp_path / "soft").rename(tmp_path / "moved")
+    cuts = manifests.load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
+    with pytest.raises(Refusal, match=r"soft: no soft targets here; make them there, or attach them anew"):
+        CutTargets(LABELS, SHIFT).match(cuts, outputs(25), [25])
+    with pytest.raises(SystemExit):
+        verb("moved")
+    assert "made with another options.soft_targets" in capsys.readouterr().err
+    verb("moved", "--overwrite")
+    cuts = manifests.load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
+    assert len(CutTargets(LABELS, SHIFT).match(cuts, outputs(25), [25])[1]) == 25
+
+
+def test_what_is_no_cut_of_one_recording_is_not_attached(folder):
+    mixed = MixedCut("long", [MixTrack(cut_of("long", 1.0)), MixTrack(cut_of("noise", 1.0))])
+    for cut in (mixed, PaddingCut("long", 1.0, 16000, -10.0, num_samples=16000)):
+        told = rf"{type(cut).__name__} 'long' .expected a cut of one recording.; attach to the cuts that it is made of"
+        with pytest.raises(Refusal, match=told):
+            attach([cut], folder)
+
+
+def test_lengths_beyond_the_outputs_are_told(cuts):
+    with pytest.raises(Refusal, match=r"longer than the net's outputs .expected lengths of 14 at most.*, found 25"):
+        CutTargets(LABELS, SHIFT).match([cuts["long"], cuts["short"]], outputs(14, 14), [25, 14])

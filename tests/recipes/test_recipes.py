@@ -334,3 +334,11 @@ def test_soft_targets_are_plugged_into_a_recipe_of_another_shape(tmp_path: Path)
     assert other.returncode == 1 and "distill.temperature" in other.stderr
     mistyped = subprocess.run([*run, "--stage", "4", "--set", "train.epoch=3"], capture_output=True, text=True)
     assert mistyped.returncode == 1 and "train.py: --set train.epoch=3: unknown option of train" in mistyped.stderr
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--student-seeds"])
+@pytest.mark.parametrize("seeds", ["3", "3-0", "a-b", "08-07"])
+def test_seeds_that_are_no_range_are_told(option: str, seeds: str) -> None:
+    done = subprocess.run([str(ROOT / "egs" / "an4_ctc" / "run.sh"), option, seeds], capture_output=True, text=True)
+    told = f"run.sh: {option} wants a range such as 0-3, got '{seeds}'\n"
+    assert done.returncode == 1 and done.stderr == told

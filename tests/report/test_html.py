@@ -90,6 +90,11 @@ def test_nothing_in_a_name_is_fetched():
     assert [place for place in Page(text).fetched if not place.startswith("data:")] == []
 
 
+@pytest.mark.parametrize("name", ["a*b*c", "__x__ _y_", "**z**", "<script>1</script>"])
+def test_a_name_in_a_cell_is_shown_as_it_is(name):
+    assert "".join(Page(as_html(f"# T\n\n| a |\n| --- |\n| {name} |\n", {})).cells) == f"a{name}"
+
+
 def test_names_are_no_markup(exp, tmp_path):
     other = exp.rename(exp.parent / "a<b>&c")
     assert made(tmp_path / "results.html", other).headings[0] == "Results of a<b>&c"
