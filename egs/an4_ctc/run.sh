@@ -58,6 +58,7 @@ if stage 5 "Decoding and scoring: teachers, their ensemble, students"; then
 fi
 
 if stage 6 "Table: word errors of all"; then
-  python table.py "$exp/results.md" --decoded "$exp/decode"
+  python table.py "$exp/results.md" --ensemble "$exp/decode/ensemble" \
+    "${teachers[@]/#/--hard=$exp/decode/hard/seed-}" "${students[@]/#/--soft=$exp/decode/soft/seed-}"
 fi
 finish

@@ -43,7 +43,7 @@ def main(out: Path, data: Path, models: tuple[Path, ...], conf: str, changes: tu
         SHIFT,
         chosen.distill,
         chosen.store,
-        teachers={str(model): io.fingerprint(model) for model in models},
+        teachers={model.name: io.fingerprint(model) for model in models},
         inputs={"data": io.fingerprint(data)},
         overwrite=overwrite,
     )

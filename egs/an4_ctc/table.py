@@ -12,7 +12,6 @@ from decode import WER
 from options import run
 
 from kdasr import io
-from kdasr.refusal import Refusal
 from kdasr.report.paired import Difference, over_utterances
 
 SYSTEMS = {"hard": "CTC alone (teachers)", "ensemble": "ensemble of the teachers", "soft": "CTC and soft targets"}
@@ -20,13 +19,11 @@ SAMPLES, SEED = 2000, 0  # of the bootstrap
 Record = dict[str, Any]
 
 
-def read(decoded: Path) -> dict[str, list[Record]]:
-    """What decode.py wrote, by system, a record a seed."""
-    found = {}
-    for system in SYSTEMS:
-        folders = sorted((decoded / system).glob("seed-*")) or [decoded / system]
-        found[system] = [io.read_json(folder / WER) for folder in folders if io.read_info(folder, "ctc-decode")]
-    return found
+def read(folder: Path) -> Record:
+    """What decode.py wrote."""
+    io.read_info(folder, "ctc-decode")
+    record: Record = io.read_json(folder / WER)
+    return record
 
 
 def cell(records: list[Record], name: str) -> str:
@@ -68,13 +65,14 @@ def table(found: dict[str, list[Record]]) -> str:
 
 
 @click.command()
-@click.option("--decoded", type=Path, required=True, help="Folder of decode.py's.")
+@click.option("--hard", type=Path, multiple=True, required=True, help="Folder of decode.py, of a teacher; repeatable.")
+@click.option("--ensemble", type=Path, required=True, help="Of all teachers together.")
+@click.option("--soft", type=Path, multiple=True, required=True, help="Of a student; repeatable.")
 @click.argument("out", type=Path)
-def main(out: Path, decoded: Path) -> None:
+def main(out: Path, hard: tuple[Path, ...], ensemble: Path, soft: tuple[Path, ...]) -> None:
     """Write a table into OUT, and print it."""
-    if not decoded.is_dir():
-        raise Refusal("no such folder", where=decoded, do="decode first: run.sh --stage 5")
-    text = table(read(decoded))
+    folders = {"hard": hard, "ensemble": (ensemble,), "soft": soft}
+    text = table({system: [read(folder) for folder in each] for system, each in folders.items()})
     io.write_text(out, text)
     sys.stdout.write(text)
 

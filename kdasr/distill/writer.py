@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdasr import io, log
+from kdasr import io, lock, log
 from kdasr.data.table import Utterance, write_utterances
 from kdasr.distill import store
 from kdasr.distill.ensemble import combine
@@ -58,14 +58,17 @@ def write_soft_targets(
     distill, options = distill or DistillOptions(), options or StoreOptions()
     folder, teachers = Path(folder), teachers or {}
     described = {"labels": label_hash(labels), "frame_shift": frame_shift, "store": options}
-    made = io.Made(
-        VERB, {"temperature": distill.temperature, "mean": distill.mean, **described}, {**teachers, **(inputs or {})}
-    )
-    if io.begin(folder, made, overwrite):
-        writer = _Writer(folder, len(labels), distill, options)
-        for id, logits in log.progress(utterances, str(folder)):
-            writer.add(id, logits)
-        facts = writer.finish()
+    made_with = {"temperature": distill.temperature, "mean": distill.mean, **described}
+    prints = {f"teacher {name}": print for name, print in teachers.items()}
+    if io.begin(folder, io.Made(VERB, made_with, {**prints, **(inputs or {})}), overwrite):
+        try:
+            writer = _Writer(folder, len(labels), distill, options)
+            for id, logits in log.progress(utterances, str(folder)):
+                writer.add(id, logits)
+            facts = writer.finish()
+        except BaseException:
+            lock.release(folder)  # the caller's process may go on, and others wait for the folder
+            raise
         io.finish(
             folder,
             **described,

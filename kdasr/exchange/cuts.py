@@ -131,10 +131,10 @@ class CutTargets:
     Args:
         labels: names of the net's outputs, in their order; None: they are the teachers', by number.
         frame_shift: seconds from one output to the next: that of the features times the net's subsampling.
-        temperature: T wanted; None takes the one that was stored.
+        temperature: T wanted, that of the loss.
     """
 
-    def __init__(self, labels: Sequence[str] | None, frame_shift: float, temperature: float | None = None) -> None:
+    def __init__(self, labels: Sequence[str] | None, frame_shift: float, temperature: float) -> None:
         self.labels = None if labels is None else label_hash(labels)
         self.frame_shift, self.temperature = frame_shift, temperature
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdasr import io
+from kdasr import io, lock
 from kdasr.distill.ensemble import combine
 from kdasr.distill.loss import DistillOptions, distillation_loss, soft_loss
 from kdasr.distill.soft_targets import SoftTargets
@@ -115,3 +115,15 @@ def test_the_soft_loss_is_the_distillation_loss_without_its_hard_term():
     hard = torch.nn.functional.cross_entropy(z, labels)
     whole = distillation_loss(z, p, labels, options)
     torch.testing.assert_close(soft_loss(z, p, options) + 0.4 * hard, whole)
+
+
+def test_a_folder_whose_making_failed_is_free_for_the_next_process(tmp_path):
+    def broken():
+        yield "a", logits(0, 3)
+        raise RuntimeError("the net is broken")
+
+    with pytest.raises(RuntimeError, match="the net is broken"):
+        write_soft_targets(tmp_path / "soft", broken(), LABELS, 0.04)
+    assert (tmp_path / "soft").resolve() not in lock._held
+    write_soft_targets(tmp_path / "soft", SPOKEN.items(), LABELS, 0.04)
+    assert io.read_info(tmp_path / "soft")["num_utterances"] == 5

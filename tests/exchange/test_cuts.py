@@ -89,28 +89,28 @@ def test_they_are_matched_with_a_batch_frame_by_frame(cuts):
 
 def test_a_part_of_a_cut_has_its_own_frames(cuts):
     part = cuts["long"].truncate(offset=0.4, duration=0.2)
-    _, soft = CutTargets(None, SHIFT).match([part], outputs(5), [5])
+    _, soft = CutTargets(None, SHIFT, 2.0).match([part], outputs(5), [5])
     close(soft.dense(), expected("long")[10:15])
-    _, soft = CutTargets(None, SHIFT).match([part], outputs(6), [6])  # its end rounded up
+    _, soft = CutTargets(None, SHIFT, 2.0).match([part], outputs(6), [6])  # its end rounded up
     close(soft.dense(), expected("long")[10:16])
 
 
 def test_noise_mixed_in_and_padding_change_nothing(cuts):
     mixed = cuts["long"].mix(cut_of("noise", 1.0), snr=10)
     padded = cuts["short"].pad(duration=2.0)
-    _, soft = CutTargets(LABELS, SHIFT).match([mixed, padded], outputs(25, 14), [25, 14])
+    _, soft = CutTargets(LABELS, SHIFT, 2.0).match([mixed, padded], outputs(25, 14), [25, 14])
     close(soft.dense(), torch.cat([expected("long"), expected("short")]))
 
 
 def test_a_change_of_volume_changes_nothing(cuts):
-    _, soft = CutTargets(LABELS, SHIFT).match([cuts["long"].perturb_volume(2.0)], outputs(25), [25])
+    _, soft = CutTargets(LABELS, SHIFT, 2.0).match([cuts["long"].perturb_volume(2.0)], outputs(25), [25])
     close(soft.dense(), expected("long"))
 
 
 def test_soft_targets_of_cuts_at_another_speed_belong_to_those(tmp_path):
     slow = cut_of("slow", 1.0).perturb_speed(0.9)
     write_soft_targets(tmp_path / "soft", [(slow.id, logits(7, 28))], LABELS, SHIFT)
-    _, soft = CutTargets(LABELS, SHIFT).match(attach([slow], tmp_path / "soft"), outputs(28), [28])
+    _, soft = CutTargets(LABELS, SHIFT, 2.0).match(attach([slow], tmp_path / "soft"), outputs(28), [28])
     assert len(soft) == 28
 
 
@@ -145,16 +145,20 @@ def test_soft_targets_of_cuts_at_another_speed_belong_to_those(tmp_path):
 )
 def test_cuts_that_do_not_fit_are_refused(cuts, change, counts, message):
     with pytest.raises(Refusal, match=message):
-        CutTargets(LABELS, SHIFT).match([change(cuts)], outputs(counts), [counts])
+        CutTargets(LABELS, SHIFT, 2.0).match([change(cuts)], outputs(counts), [counts])
 
 
 @pytest.mark.parametrize(
     ("targets", "size", "message"),
     [
-        (CutTargets(LABELS, 0.02), 4, r"frame shifts of soft targets and net differ .*expected 0.02 s, found 0.04 s"),
-        (CutTargets(LABELS, SHIFT), 5, r"number of outputs and of labels"),
         (
-            CutTargets(["<blk>", "A", "C", "B"], SHIFT),
+            CutTargets(LABELS, 0.02, 2.0),
+            4,
+            r"frame shifts of soft targets and net differ .*expected 0.02 s, found 0.04 s",
+        ),
+        (CutTargets(LABELS, SHIFT, 2.0), 5, r"number of outputs and of labels"),
+        (
+            CutTargets(["<blk>", "A", "C", "B"], SHIFT, 2.0),
             4,
             r"names of outputs and of labels.*one label set, in one order",
         ),
@@ -170,7 +174,7 @@ def test_a_batch_of_two_folders_is_refused(cuts, tmp_path):
     write_soft_targets(tmp_path / "soft", [("more", logits(9, 25))], LABELS, SHIFT)
     more = attach([cut_of("more", 1.0)], tmp_path / "soft")
     with pytest.raises(Refusal, match="a batch of several folders"):
-        CutTargets(LABELS, SHIFT).match([cuts["long"], *more], outputs(25, 25), [25, 25])
+        CutTargets(LABELS, SHIFT, 2.0).match([cuts["long"], *more], outputs(25, 25), [25, 25])
 
 
 def test_the_verb_attaches_to_a_manifest_and_leaves_out_what_has_none(folder, tmp_path, capsys):
@@ -180,7 +184,7 @@ def test_the_verb_attaches_to_a_manifest_and_leaves_out_what_has_none(folder, tm
     assert "1 cuts left out" in capsys.readouterr().err
     read = manifests.load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
     assert [cut.id for cut in read] == list(SECONDS)
-    _, soft = CutTargets(LABELS, SHIFT).match(read, outputs(25, 14, 16), [25, 14, 16])
+    _, soft = CutTargets(LABELS, SHIFT, 2.0).match(read, outputs(25, 14, 16), [25, 14, 16])
     close(soft.dense(), torch.cat([expected(id) for id in SECONDS]))
 
 
@@ -201,11 +205,11 @@ def test_nets_that_do_not_pad_lack_frames_of_cuts_and_of_parts(tmp_path, seconds
     """Of T frames they give ((T - 7) // 2 + 1) // 2."""
     write_soft_targets(tmp_path / "soft", [("long", logits(7, subsampled))], LABELS, SHIFT)
     (cut,) = attach([cut_of("long", seconds)], tmp_path / "soft")
-    _, soft = CutTargets(LABELS, SHIFT).match([cut], outputs(subsampled), [subsampled])
+    _, soft = CutTargets(LABELS, SHIFT, 2.0).match([cut], outputs(subsampled), [subsampled])
     whole = soft.dense()
     for hundredths in (40, 41, 42, 43):
         part, count = cut.truncate(offset=0.4, duration=hundredths / 100), ((hundredths - 7) // 2 + 1) // 2
-        _, soft = CutTargets(LABELS, SHIFT).match([part], outputs(count), [count])
+        _, soft = CutTargets(LABELS, SHIFT, 2.0).match([part], outputs(count), [count])
         close(soft.dense(), whole[10 : 10 + count])
 
 
@@ -220,7 +224,7 @@ def test_soft_targets_made_again_in_their_place_are_those_that_are_read(tmp_path
         (cut,) = attach([cut_of("long", 1.0)], folder)
         wanted = combine(logits(seed, 25), 2.0, "arithmetic").exp()
         close(torch.from_numpy(cut.load_soft_targets()), wanted)
-        close(CutTargets(LABELS, SHIFT).match([cut], outputs(25), [25])[1].dense(), wanted)
+        close(CutTargets(LABELS, SHIFT, 2.0).match([cut], outputs(25), [25])[1].dense(), wanted)
 
 
 def test_a_folder_that_was_moved_is_told_and_attached_anew(tmp_path, capsys):
@@ -235,13 +239,13 @@ def test_a_folder_that_was_moved_is_told_and_attached_anew(tmp_path, capsys):
     (tmp_path / "soft").rename(tmp_path / "moved")
     cuts = manifests.load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
     with pytest.raises(Refusal, match=r"soft: no soft targets here; make them there, or attach them anew"):
-        CutTargets(LABELS, SHIFT).match(cuts, outputs(25), [25])
+        CutTargets(LABELS, SHIFT, 2.0).match(cuts, outputs(25), [25])
     with pytest.raises(SystemExit):
         verb("moved")
     assert "made with another options.soft_targets" in capsys.readouterr().err
     verb("moved", "--overwrite")
     cuts = manifests.load_cuts(tmp_path / "out" / "cuts.jsonl.gz")
-    assert len(CutTargets(LABELS, SHIFT).match(cuts, outputs(25), [25])[1]) == 25
+    assert len(CutTargets(LABELS, SHIFT, 2.0).match(cuts, outputs(25), [25])[1]) == 25
 
 
 def test_what_is_no_cut_of_one_recording_is_not_attached(folder):
@@ -254,4 +258,4 @@ def test_what_is_no_cut_of_one_recording_is_not_attached(folder):
 
 def test_lengths_beyond_the_outputs_are_told(cuts):
     with pytest.raises(Refusal, match=r"longer than the net's outputs .expected lengths of 14 at most.*, found 25"):
-        CutTargets(LABELS, SHIFT).match([cuts["long"], cuts["short"]], outputs(14, 14), [25, 14])
+        CutTargets(LABELS, SHIFT, 2.0).match([cuts["long"], cuts["short"]], outputs(14, 14), [25, 14])
