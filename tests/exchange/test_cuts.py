@@ -13,7 +13,9 @@ from lhotse import CutSet, MonoCut
 from lhotse.array import TemporalArray
 from lhotse.cut import MixedCut, MixTrack, PaddingCut
 from lhotse.dataset.collation import collate_custom_field
+from lhotse.qa import validate
 from lhotse.testing.dummies import dummy_recording, dummy_supervision
+from lhotse.utils import fastcopy
 
 from kdasr.cli import main
 from kdasr.corpora import manifests
@@ -78,6 +80,15 @@ def test_lhotse_reads_them_as_a_temporal_array(cuts, tmp_path):
     close(torch.from_numpy(part.load_soft_targets()), expected("long")[10:15])
     padded, lengths = collate_custom_field(CutSet.from_cuts([read["long"], part]), FIELD, pad_value=0.0)
     assert padded.shape == (2, 25, 4) and lengths.tolist() == [25, 5]
+
+
+def test_lhotse_checks_a_batch_without_a_warning_for_each_cut(cuts, caplog):
+    """Frames of a subsampled net seldom end with the cut, and lhotse warns of any other duration, in every batch."""
+    cut = fastcopy(cuts["short"], supervisions=[dummy_supervision(0, duration=0.53)])
+    validate(cut)
+    assert caplog.text == ""
+    validate(fastcopy(cut, custom={"other": cut.soft_targets}))
+    assert "possibly mismatched duration" in caplog.text
 
 
 def test_they_are_matched_with_a_batch_frame_by_frame(cuts):
