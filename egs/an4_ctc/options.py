@@ -35,8 +35,12 @@ class NetOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Epochs; seconds of speech a batch; the largest learning rate, reached after a fifth of the steps."""
+    """Epochs, of the net that others start from and of those; seconds of speech a batch; the largest learning rate.
 
+    It is reached after a fifth of the steps.
+    """
+
+    start_epochs: int = 30
     epochs: int = 60
     max_duration: float = 100.0
     learning_rate: float = 2e-3

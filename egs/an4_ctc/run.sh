@@ -32,18 +32,24 @@ if stage 1 "Data: filterbanks by lhotse, word pieces by sentencepiece, a bigram 
   kdasr lm "$data/bigram" --cuts "$data/manifests/train" "${overwrite[@]}"
 fi
 
-if stage 2 "Teachers: CTC of the transcripts alone; they are the baselines too"; then
-  for seed in "${teachers[@]}"; do python train.py "$exp/hard/seed-$seed" --seed "$seed" "${settings[@]}"; done
+if stage 2 "Timing: a net that all others start from, which gives each piece its frame"; then
+  python train.py "$exp/start" --seed 0 "${settings[@]}"
 fi
 
-if stage 3 "Soft targets: the teachers' mean, stored by utterance and attached to the training cuts"; then
+if stage 3 "Teachers: CTC of the transcripts alone; they are the baselines too"; then
+  for seed in "${teachers[@]}"; do
+    python train.py "$exp/hard/seed-$seed" --seed "$seed" --start "$exp/start" "${settings[@]}"
+  done
+fi
+
+if stage 4 "Soft targets: the teachers' mean, stored by utterance and attached to the training cuts"; then
   python soft_targets.py "$exp/soft_targets" "${teachers[@]/#/--model=$exp/hard/seed-}" "${settings[@]}"
   kdasr attach "$exp/attached" --soft-targets "$exp/soft_targets" --cuts "$data/pieces/train.jsonl.gz" "${overwrite[@]}"
 fi
 
-if stage 4 "Students: CTC and soft targets"; then
+if stage 5 "Students: CTC and soft targets"; then
   for seed in "${students[@]}"; do
-    python train.py "$exp/soft/seed-$seed" --seed "$seed" --attached "$exp/attached" "${settings[@]}"
+    python train.py "$exp/soft/seed-$seed" --seed "$seed" --start "$exp/start" --attached "$exp/attached" "${settings[@]}"
   done
 fi
 
@@ -51,13 +57,13 @@ decode() { # decode SYSTEM MODEL...
   python decode.py "$exp/decode/$1" "${@:2}" --lexicon "$data/manifests/lexicon/lexicon.txt" --lm "$data/bigram" "${settings[@]}"
 }
 
-if stage 5 "Decoding and scoring: teachers, their ensemble, students"; then
+if stage 6 "Decoding and scoring: teachers, their ensemble, students"; then
   for seed in "${teachers[@]}"; do decode "hard/seed-$seed" --model "$exp/hard/seed-$seed"; done
   decode ensemble "${teachers[@]/#/--model=$exp/hard/seed-}"
   for seed in "${students[@]}"; do decode "soft/seed-$seed" --model "$exp/soft/seed-$seed"; done
 fi
 
-if stage 6 "Table: word errors of all"; then
+if stage 7 "Table: word errors of all"; then
   python table.py "$exp/results.md" --ensemble "$exp/decode/ensemble" \
     "${teachers[@]/#/--hard=$exp/decode/hard/seed-}" "${students[@]/#/--soft=$exp/decode/soft/seed-}"
 fi

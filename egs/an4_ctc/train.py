@@ -80,20 +80,28 @@ def dev_loss(net: Net, batches: DataLoader, pieces: SentencePieceProcessor) -> f
 
 @click.command()
 @settings
+@click.option("--start", type=Path, help="Net to go on from; default: none, of train.start_epochs.")
 @click.option("--attached", type=Path, help="Folder of `kdasr attach`: train on its cuts and their soft targets.")
 @click.option("--seed", type=int, required=True)
 @click.argument("out", type=Path)
 def main(
-    out: Path, data: Path, attached: Path | None, seed: int, conf: str, changes: tuple[str, ...], overwrite: bool
+    out: Path,
+    data: Path,
+    start: Path | None,
+    attached: Path | None,
+    seed: int,
+    conf: str,
+    changes: tuple[str, ...],
+    overwrite: bool,
 ) -> None:
     """Train a net into OUT."""
     chosen = Settings(conf, changes)
     options, distill, bins = chosen.train, chosen.distill, chosen.data.bins
+    epochs = options.epochs if start else options.start_epochs
     made_with = {"train": options, "net": chosen.net, "seed": seed, **({"distill": distill} if attached else {})}
-    inputs = {
-        "data": io.fingerprint(data, "ctc-data"),
-        **({"attached": io.fingerprint(attached, "attach")} if attached else {}),
-    }
+    inputs = {"data": io.fingerprint(data, "ctc-data")}
+    inputs |= {"start": io.fingerprint(start, VERB)} if start else {}
+    inputs |= {"attached": io.fingerprint(attached, "attach")} if attached else {}
     if not io.begin(out, io.Made(VERB, made_with, inputs), overwrite):
         return
     torch.manual_seed(seed)
@@ -102,13 +110,13 @@ def main(
     cuts = CutSet.from_file(attached / "cuts.jsonl.gz") if attached else load_cuts(data, "train")
     targets = CutTargets(names(pieces), SHIFT, distill.temperature) if attached else None
     batches, dev = training_batches(cuts, options, seed), plain_batches(load_cuts(data, "dev"))
-    net = Net(bins, pieces.get_piece_size(), chosen.net)
+    net = load_net(start).train() if start else Net(bins, pieces.get_piece_size(), chosen.net)
     net.input = GlobalMVN.from_cuts(cuts)
     optimizer = torch.optim.AdamW(net.parameters(), options.learning_rate)
-    steps = 1 + options.epochs * sum(1 for _ in batches.sampler)
+    steps = 1 + epochs * sum(1 for _ in batches.sampler)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, steps, pct_start=0.2)
     precision, metrics = compute_dtype("auto", torch.device("cpu")), log.Metrics(out)
-    for epoch in range(options.epochs):
+    for epoch in range(epochs):
         begin, losses = time.perf_counter(), []
         batches.sampler.set_epoch(epoch)
         for batch in batches:
@@ -128,7 +136,7 @@ def main(
             losses.append(float(loss))
         seconds, mean, found = time.perf_counter() - begin, sum(losses) / len(losses), dev_loss(net, dev, pieces)
         metrics.write(epoch, {"loss": mean, "dev_loss": found, "seconds": seconds})
-        log.event(f"{out}: epoch {epoch + 1} of {options.epochs}: loss {mean:.4f}, dev {found:.4f}, {seconds:.1f} s")
+        log.event(f"{out}: epoch {epoch + 1} of {epochs}: loss {mean:.4f}, dev {found:.4f}, {seconds:.1f} s")
     metrics.close()
     built = {"bins": bins, "pieces": pieces.get_piece_size(), "net": io.plain(chosen.net)}
     io.save_tensors(out / MODEL, net.state_dict(), built)

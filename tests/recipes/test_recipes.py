@@ -328,11 +328,11 @@ def test_soft_targets_are_plugged_into_a_recipe_of_another_shape(tmp_path: Path)
     assert made["inputs"]["attached"] == io.read_info(tmp_path / "exp" / "attached")["fingerprint"]
     table = (tmp_path / "exp" / "results.md").read_text()
     assert re.search(r"\| CTC and soft targets \| 1 \| .* \| \d+\.\d\d \[\d+ / \d+\] \|", table)
-    again = subprocess.run([*run, "--stage", "3", "--stop-stage", "4"], capture_output=True, text=True)
+    again = subprocess.run([*run, "--stage", "4", "--stop-stage", "5"], capture_output=True, text=True)
     assert again.returncode == 0 and again.stderr.count("up to date") == 3, again.stderr[-3000:]
-    other = subprocess.run([*run, "--stage", "4", "--set", "distill.temperature=3"], capture_output=True, text=True)
+    other = subprocess.run([*run, "--stage", "5", "--set", "distill.temperature=3"], capture_output=True, text=True)
     assert other.returncode == 1 and "distill.temperature" in other.stderr
-    mistyped = subprocess.run([*run, "--stage", "4", "--set", "train.epoch=3"], capture_output=True, text=True)
+    mistyped = subprocess.run([*run, "--stage", "5", "--set", "train.epoch=3"], capture_output=True, text=True)
     assert mistyped.returncode == 1 and "train.py: --set train.epoch=3: unknown option of train" in mistyped.stderr
 
 
