@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ UNHASHED = (
     "time.json",
 )  # they tell of the way, not of the result
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
+_begun: dict[Path, float] = {}  # folder: when this process opened it
 AGAIN = "delete the folder and make it again"  # what is to be done about damage
 
 
@@ -284,6 +286,7 @@ def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
         begun = not _is_up_to_date(folder, made, overwrite)
         if begun:
             write_json(folder / MAKING, made.as_json())
+            _begun[folder.resolve()] = time.perf_counter()
     finally:
         if not begun:
             lock.release(folder)
@@ -341,13 +344,16 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
 def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:
     """Marks a folder as whole: hashes it, writes `info.json`, drops `making.json`, lets others in; returns the info.
 
-    The info tells, and so does the log, the most memory that the process held so far, and the largest of its workers.
+    The info tells, and so does the log, the most memory that the process held so far, and the largest of its workers;
+    and the seconds since this process opened the folder, without those of a run before that was killed.
     """
     folder, peak, workers = Path(folder), memory.peak(), memory.peak_of_workers()
+    begun = _begun.pop(folder.resolve(), None)
     info = {
         **read_json(folder / MAKING),
         **plain(facts),
         "fingerprint": folder_hash(folder),
+        **({} if begun is None else {"wall_seconds": round(time.perf_counter() - begun, 1)}),
         "peak_memory_gib": {"process": round(peak, 3), "worker": round(workers, 3)},
         "environment": log.environment(),
     }

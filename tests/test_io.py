@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -238,6 +239,14 @@ def test_a_folder_s_hash_is_of_results_not_of_logs(tmp_path):
     assert io.folder_hash(tmp_path) == before
     io.write_text(tmp_path / "deep" / "model", "1")
     assert io.folder_hash(tmp_path) != before
+
+
+def test_a_finished_folder_tells_the_seconds_since_it_was_opened(tmp_path, monkeypatch):
+    clock = iter([10.0, 12.345])
+    monkeypatch.setattr("kdasr.io.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    io.begin(tmp_path / "out", made(a=1))
+    assert io.finish(tmp_path / "out")["wall_seconds"] == 2.3
+    assert not io.begin(tmp_path / "out", made(a=1))  # up to date: no time is taken
 
 
 def test_a_finished_folder_tells_its_peak_of_memory(tmp_path, capsys, monkeypatch):

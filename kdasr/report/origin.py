@@ -138,7 +138,7 @@ def time_table(runs: Sequence[Run]) -> str:
 class _Cost:
     """What a finished folder took: seconds; those of the audio to measure them by, or 0; GiB of its largest process."""
 
-    seconds: float | None  # some verbs do not record them
+    seconds: float | None  # folders of an older kdasr may not tell them
     audio: float
     memory: float
 
@@ -162,6 +162,8 @@ def _times(run: Run) -> _Costs:
         seconds = info.get("seconds", info.get("search_seconds"))
         if seconds is None and "steps" in info:
             seconds = training_seconds(run, place, info)
+        if seconds is None:
+            seconds = info.get("wall_seconds")
         memory = max(info.get("peak_memory_gib", {}).values(), default=0.0)
         if (seconds is not None or memory) and info["verb"] in VERBS:
             audio = info.get("audio_seconds", 0.0) if "seconds" not in info else 0.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +24,8 @@ def make_the_same(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(log, "environment", lambda: ENVIRONMENT)
     patch.setattr(memory, "peak", lambda: 0.5)
     patch.setattr(memory, "peak_of_workers", lambda: 1.25)
+    clock = itertools.count()
+    patch.setattr("kdasr.io.time", SimpleNamespace(perf_counter=lambda: next(clock) / 2))  # half a second a folder
 
 
 @pytest.fixture(autouse=True)
