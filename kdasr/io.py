@@ -31,13 +31,8 @@ from kdasr import lock, log, memory
 from kdasr.refusal import Refusal
 
 MAKING, INFO = lock.MAKING, "info.json"
-UNHASHED = (
-    MAKING,
-    INFO,
-    "metrics.jsonl",
-    "checkpoint.safetensors",
-    "time.json",
-)  # they tell of the way, not of the result
+# They tell of the way, not of the result:
+UNHASHED = (MAKING, INFO, "metrics.jsonl", "checkpoint.safetensors", "time.json")
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
 _begun: dict[Path, float] = {}  # folder: when this process opened it
 AGAIN = "delete the folder and make it again"  # what is to be done about damage
