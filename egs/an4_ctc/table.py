@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from options import run
 
 from kdasr import io
 from kdasr.report.paired import Difference, over_utterances
+from kdasr.report.tables import spread
 
 SYSTEMS = {"hard": "CTC alone (teachers)", "ensemble": "ensemble of the teachers", "soft": "CTC and soft targets"}
 SAMPLES, SEED = 2000, 0  # of the bootstrap
@@ -31,8 +31,7 @@ def cell(records: list[Record], name: str) -> str:
     rates = [record[name]["wer"] for record in records]
     if len(rates) == 1:
         return f"{rates[0]:.2f} [{sum(records[0][name]['errors'])} / {sum(records[0][name]['words'])}]"
-    spread = statistics.stdev(rates)
-    return f"{statistics.fmean(rates):.2f} ± {spread:.2f} ({min(rates):.2f}–{max(rates):.2f})"
+    return spread(rates, 2)
 
 
 def difference(records: list[Record], others: list[Record], name: str) -> Difference:

@@ -242,8 +242,7 @@ class Maker:
             ],
             num_utterances=len(self.examples.parts),
             num_frames=num_frames,
-            entries_per_frame=sum(record["entries"] for record in records) / num_frames,
-            kept_mass=sum(record["frames"] * record["kept_mass"] for record in records) / num_frames,
+            **store.totals(records),
         )
 
 

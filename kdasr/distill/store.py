@@ -257,6 +257,15 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.npy"
 
 
+def totals(records: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Entries a frame, and the mean kept mass, of all shards by their records."""
+    frames = sum(record["frames"] for record in records)
+    return {
+        "entries_per_frame": sum(record["entries"] for record in records) / frames,
+        "kept_mass": sum(record["frames"] * record["kept_mass"] for record in records) / frames,
+    }
+
+
 def tail_shape(prior: Tensor, options: StoreOptions, temperature: float) -> np.ndarray:
     """The shape of the tail at T, (S,) float64, sums to 1, nowhere 0: the prior (S,), above 0, at T, or uniform."""
     logits = prior.double().log() / temperature if options.tail == "prior" else torch.zeros_like(prior).double()

@@ -144,6 +144,5 @@ class _Writer:
         return {
             "num_utterances": len(self.utterances),
             "num_frames": self.num_frames,
-            "entries_per_frame": sum(record["entries"] for record in self.records) / self.num_frames,
-            "kept_mass": sum(record["frames"] * record["kept_mass"] for record in self.records) / self.num_frames,
+            **store.totals(self.records),
         }
