@@ -117,6 +117,17 @@ def targets(function: F) -> F:
     return click.option("--soft-targets", metavar="DIR", help="Stored soft targets.")(function)
 
 
+def start(function: F) -> F:
+    """Adds `--start`; the verb gets the folder, or None."""
+
+    @wraps(function)
+    def wrapped(start: str | None, **arguments: Any) -> Any:
+        return function(start=folder(start) if start else None, **arguments)
+
+    text = "A trained model, whose weights all begin with; default: random ones."
+    return click.option("--start", metavar="DIR", help=text)(wrapped)  # type: ignore[return-value]
+
+
 def generalist(function: F) -> F:
     """Adds `--model`, the generalist of specialists."""
     return click.option("--model", required=True, metavar="DIR", help="The generalist, one model.")(function)

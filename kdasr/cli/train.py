@@ -18,14 +18,14 @@ from kdasr.cli import options, sets
 @click.option(
     "--seeds", default="0", show_default=True, metavar="LIST", help="Seeds, as 0-4 or 0,1,2: one member each."
 )
-@click.option("--start", metavar="DIR", help="A trained model, whose weights all begin with; default: random ones.")
+@sets.start
 @options.num_jobs
 def command(
     out: Path,
     train: sets.SetNames,
     dev: sets.SetNames,
     seeds: str,
-    start: str | None,
+    start: Path | None,
     num_jobs: int,
     settings: options.Settings,
     overwrite: bool,
@@ -36,6 +36,5 @@ def command(
     """
     from kdasr.train.job import train_members
 
-    job = sets.train_job(out, settings, train, dev, overwrite)
-    job = replace(job, start=options.folder(start)) if start else job
+    job = replace(sets.train_job(out, settings, train, dev, overwrite), start=start)
     train_members(job, sets.seeds(seeds), num_jobs)

@@ -14,7 +14,7 @@ from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import VERB, Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
-from kdasr.train.job import fit, fresh, inputs, threads_each
+from kdasr.train.job import first, fit, initial, inputs, threads_each
 from kdasr.train.loop import TrainOptions
 from kdasr.train.together import ranks
 
@@ -33,6 +33,7 @@ class StudentJob:
     distill: DistillOptions
     threads: int = 0
     overwrite: bool = False
+    start: Path | None = None  # a trained model to go on from, in place of a new net
 
     def __post_init__(self) -> None:
         if (self.soft_targets is None) == (not self.teachers):
@@ -52,9 +53,9 @@ class StudentJob:
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options = {
+        options, found = first(self.start, self.dnn)
+        options |= {
             "student": self.student,
-            "dnn": self.dnn,
             "distill": self.distill,
             self.source.section: self.source.options,
         }
@@ -63,7 +64,7 @@ class StudentJob:
             if self.soft_targets
             else fingerprints("teacher", model_folders(self.teachers))
         )
-        return io.Made("distill", options, {**inputs(self.source, self.dev), **targets})
+        return io.Made("distill", options, {**inputs(self.source, self.dev), **found, **targets})
 
     def objective(self, examples: Examples) -> Distillation:
         """The loss, its targets opened."""
@@ -85,7 +86,8 @@ def train_student(job: StudentJob) -> dict[str, Any]:
     """Trains one student into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         facts = {"temperature": job.distill.temperature}
-        fit(job.folder, job.source, job.dev, job.student, fresh(job.dnn), job.objective, job.threads, **facts)
+        build = initial(job.start, job.dnn)
+        fit(job.folder, job.source, job.dev, job.student, build, job.objective, job.threads, **facts)
     return io.read_info(job.folder)
 
 

@@ -15,8 +15,9 @@ w_m = d_m / Q_m. So the w, one number an active specialist, are all that is to b
 
     g(w) = sum_c a_c log u_c + sum_m d_m log w_m,          dg/dw_m = d_m / w_m - Q_m with q = a / u,
 
-is largest. g is strictly concave, and sums over classes that lie outside of the same subsets go together, so Newton's
-method with a line search is certain to get there, in a few steps on small matrices: the same minimum.
+is largest. g is strictly concave, and classes that lie outside of the same active subsets, K of them, go together, into
+at most 2^K groups, so Newton's method with a line search is certain to get there, in a few steps on small matrices: the
+same minimum.
 """
 
 from __future__ import annotations
@@ -78,6 +79,26 @@ class Cover:
             self.inside[number, list(subset)] = True
         groups, self.group = torch.unique(~self.inside, dim=1, return_inverse=True)
         self.outside = groups.double()
+
+    def grouped(self, which: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes that the same ones of an example's active specialists do not know, together.
+
+        Args:
+            which: the numbers of the active specialists, (R, K) int64.
+
+        Returns:
+            The group of each class, (R, S) int64, and which groups each specialist does not know, (R, K, G) float64; 0
+            of groups without a class.
+        """
+        order = torch.arange(which.shape[1], device=which.device)
+        if 1 << len(order) >= self.outside.shape[1]:
+            return self.group.expand(len(which), -1), self.outside[which]
+        patterns = torch.arange(1 << len(order), device=which.device)
+        bits = (1 << order).double().expand(which.shape)
+        unknown = bits.new_zeros(len(which), len(self.outside)).scatter_(1, which, bits) @ self.outside
+        pattern = unknown.long()  # of the groups of all specialists: a bit for each active one that does not know it
+        there = bits.new_zeros(len(which), len(patterns)).scatter_(1, pattern, 1.0)
+        return pattern.index_select(1, self.group), (patterns >> order[:, None] & 1) * there[:, None]
 
     def to(self, device: torch.device | str) -> Cover:
         """The same on a device."""
@@ -148,21 +169,21 @@ def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
         return descend(evidence, cover, options)
     numbers = (evidence.dustbin > 0).sum(1)
     log_scale = evidence.count.log()[:, None].expand_as(evidence.single).contiguous()
-    iterated = numbers.argsort()[int((numbers == 0).sum()) :]
-    for rows in iterated.split(CHUNK) if len(iterated) else ():
-        log_scale[rows] = _log_scale(evidence.rows(rows), int(numbers[rows].max()), cover, options)
+    for number in numbers.unique().tolist():
+        for rows in (numbers == number).nonzero().flatten().split(CHUNK) if number else ():
+            log_scale[rows] = _log_scale(evidence.rows(rows), number, cover, options)
     return evidence.single.clamp_min(TINY).log_().sub_(log_scale).log_softmax(1)
 
 
-def _log_scale(some: Evidence, most: int, cover: Cover, options: InferOptions) -> Tensor:
-    """Log a - log q of some examples, (R, S) float32, none of which has more than `most` dustbins."""
-    dustbin, which = some.dustbin.double().topk(most, dim=1)
-    outside = cover.outside[which] * (dustbin > 0)[..., None]  # (R, K, G)
+def _log_scale(some: Evidence, number: int, cover: Cover, options: InferOptions) -> Tensor:
+    """Log a - log q of some examples, (R, S) float32, each of which has `number` dustbins."""
+    dustbin, which = some.dustbin.double().topk(number, dim=1)
+    group, outside = cover.grouped(which)
     a = outside.new_zeros(len(dustbin), outside.shape[2])
-    a.scatter_add_(1, cover.group.expand(len(a), -1), some.single.clamp_min(TINY).double())
+    a.scatter_add_(1, group, some.single.clamp_min(TINY).double())
     raised = a.clamp_min(FLOOR)
     scale = newton(raised, dustbin, outside, options).log() + a.log() - raised.log()
-    return scale.float().index_select(1, cover.group)
+    return scale.float().gather(1, group)
 
 
 def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tensor:

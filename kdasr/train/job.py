@@ -40,15 +40,9 @@ class TrainJob:
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options, found = {"train": self.train, self.source.section: self.source.options}, inputs(self.source, self.dev)
-        if self.start is None:
-            return io.Made("train", {**options, "dnn": self.dnn}, found)
-        return io.Made("train", options, {**found, "start": io.fingerprint(self.start, *TRAINED)})
-
-    @property
-    def build(self) -> Callable[[Examples], Model]:
-        """Makes the model, with its initial weights."""
-        return fresh(self.dnn) if self.start is None else trained(self.start)
+        options, found = first(self.start, self.dnn)
+        options |= {"train": self.train, self.source.section: self.source.options}
+        return io.Made("train", options, {**inputs(self.source, self.dev), **found})
 
 
 def inputs(source: Source, dev: Source | None) -> dict[str, str]:
@@ -60,8 +54,19 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
-        fit(job.folder, job.source, job.dev, job.train, job.build, lambda examples: hard_labels, job.threads)
+        build = initial(job.start, job.dnn)
+        fit(job.folder, job.source, job.dev, job.train, build, lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
+
+
+def first(start: Path | None, dnn: DnnOptions) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a model's first weights hang on: options, and fingerprints of inputs."""
+    return ({"dnn": dnn}, {}) if start is None else ({}, {"start": io.fingerprint(start, *TRAINED)})
+
+
+def initial(start: Path | None, dnn: DnnOptions) -> Callable[[Examples], Model]:
+    """Makes a model with its first weights: those of a trained one, or random ones."""
+    return fresh(dnn) if start is None else trained(start)
 
 
 def fresh(dnn: DnnOptions) -> Callable[[Examples], Model]:

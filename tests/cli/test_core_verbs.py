@@ -44,6 +44,7 @@ def test_the_road_from_members_to_a_scored_student(folder, capsys):
     call(folder, "soft-targets", "soft", "--teacher", f"{folder}/ens", dev=False)
     call(folder, "distill", "student", "--soft-targets", f"{folder}/soft", "--seeds", "5")
     call(folder, "distill", "live", "--teacher", f"{folder}/ens/member-0", "--teacher", f"{folder}/ens/member-1")
+    call(folder, "distill", "on", "--teacher", f"{folder}/ens", "--start", f"{folder}/ens/member-1")
     call(folder, "accuracy", "acc", "--model", f"{folder}/ens", "--name", "ensemble", dev=False)
     assert info(folder, "student/student-5")["seed"] == 5 and info(folder, "live/student-0")["seed"] == 0
     scored = info(folder, "acc")

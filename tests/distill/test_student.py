@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdasr import io
 from kdasr.data.examples import Sampler
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions
@@ -66,6 +67,15 @@ def test_live_teachers_see_the_noise_that_the_student_sees(job: StudentJob, data
 def test_soft_targets_alone_teach_without_hard_labels(job: StudentJob):
     info = train_student(replace(job, distill=DistillOptions(2.0, 1.0, 0.0)))
     assert info["dev"]["accuracy"] > 0.6
+
+
+def test_a_student_goes_on_from_a_trained_models_weights(job: StudentJob, data: Path):
+    start = data / "teachers" / "member-0"
+    later = replace(job, dnn=DnnOptions(3, 8), start=start, student=replace(job.student, epochs=1, learning_rate=1e-9))
+    info = train_student(later)
+    assert info["inputs"]["start"] == io.fingerprint(start, "train") and "dnn" not in info["options"]
+    before, after = (io.load_tensors(folder / "model.safetensors")[0] for folder in (start, job.folder))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 def test_the_same_again_is_up_to_date_and_another_temperature_is_refused(job: StudentJob):

@@ -134,6 +134,21 @@ def test_examples_without_active_specialists_are_not_iterated(monkeypatch):
     assert sum(seen) == int(active.any(0).sum())
 
 
+@pytest.mark.parametrize("active", [1, 2, 4, 6])
+def test_classes_go_together_by_what_active_specialists_know_of_them(active):
+    """Each group is of classes that lie outside of the same of the example's subsets, be they few or many."""
+    cover = Cover([[number, number + 1, number + 2] for number in range(0, 18, 2)], 20)
+    which = torch.stack([torch.randperm(9, generator=torch.Generator().manual_seed(row))[:active] for row in range(8)])
+    group, outside = cover.grouped(which)
+    assert outside.shape[2] == (2**active if 2**active < cover.outside.shape[1] else cover.outside.shape[1])
+    for row in range(8):
+        told = outside[row][:, group[row]].bool()  # of every class, (K, S)
+        assert torch.equal(told, ~cover.inside[which[row]])
+        empty = torch.ones(outside.shape[2], dtype=torch.bool)
+        empty[group[row]] = False
+        assert not outside[row][:, empty].any()
+
+
 def test_sure_and_contradicting_distributions_stay_finite():
     """Masses that float32 lets vanish, on both sides."""
     active = torch.ones(len(SUBSETS), 60, dtype=torch.bool)
