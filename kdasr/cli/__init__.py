@@ -15,6 +15,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "doctor": "Show whether this machine and environment can run the recipes.",
     "settings": "Show what can be set: names, defaults and meanings, by section.",
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
+    "perturb": "Copy cuts at other speeds: more to train on, or to be taught.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
     "kaldi-features": "Take features out of Kaldi's archives.",
     "lexicon": "Take the pronunciations of the words wanted from CMUdict; guess those it lacks.",
