@@ -242,7 +242,7 @@ class Maker:
             ],
             num_utterances=len(self.examples.parts),
             num_frames=num_frames,
-            **store.totals(records),
+            **store.totals(self.folder, records),
         )
 
 

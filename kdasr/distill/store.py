@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdasr import io
+from kdasr import io, log
 from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal, unknown_name
 
@@ -31,6 +31,7 @@ HEAD = np.dtype([("begin", "<u4"), ("span", "<f2"), ("tail", "<f2")])  # first e
 PAIR = np.dtype([*HEAD.descr, ("end", "<u4")])  # a head, and where the next row begins
 ENTRIES = {8: np.dtype([("state", "<u2"), ("code", "u1")]), 16: np.dtype([("state", "<u2"), ("code", "<u2")])}
 LEAST = 1e-9  # of the tail's shape off the kept states; below it they take all
+LITTLE = 0.9  # kept mass; a student of less learns the tail
 SHARDS, TAIL = "shards.json", "tail.npy"
 
 
@@ -257,13 +258,15 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.npy"
 
 
-def totals(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Entries a frame, and the mean kept mass, of all shards by their records."""
+def totals(folder: Path, records: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Entries a frame, and the mean kept mass, of all shards by their records; the log tells if much of it is lost."""
     frames = sum(record["frames"] for record in records)
-    return {
-        "entries_per_frame": sum(record["entries"] for record in records) / frames,
-        "kept_mass": sum(record["frames"] * record["kept_mass"] for record in records) / frames,
-    }
+    entries = sum(record["entries"] for record in records) / frames
+    mass = sum(record["frames"] * record["kept_mass"] for record in records) / frames
+    if mass < LITTLE:
+        lost = f"{entries:.1f} states a frame keep {100 * mass:.0f} % of the mass, the tail has no shape of its own"
+        log.event(f"{folder}: {lost}; raise store.keep, lower distill.temperature, or name --teacher")
+    return {"entries_per_frame": entries, "kept_mass": mass}
 
 
 def tail_shape(prior: Tensor, options: StoreOptions, temperature: float) -> np.ndarray:

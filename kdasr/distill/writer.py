@@ -144,5 +144,5 @@ class _Writer:
         return {
             "num_utterances": len(self.utterances),
             "num_frames": self.num_frames,
-            **store.totals(self.records),
+            **store.totals(self.folder, self.records),
         }

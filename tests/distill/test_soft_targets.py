@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -210,6 +211,13 @@ def test_making_is_deterministic_and_says_who_taught(data, examples, stored, tmp
     assert (info["num_frames"], info["num_utterances"]) == (len(examples), len(examples.parts))
     assert (info["num_pdfs"], info["store"], info["entries_per_frame"]) == (8, io.plain(ALL), 8.0)
     assert info["kept_mass"] == 1.0
+
+
+def test_the_log_tells_that_much_of_the_mass_is_lost(data, examples, tmp_path, capsys):
+    make(tmp_path / "few", data, examples, 20.0, options=StoreOptions(keep=2))
+    assert re.search(r"few: 2.0 states a frame keep \d\d % of the mass.*; raise store.keep", capsys.readouterr().err)
+    make(tmp_path / "all", data, examples, 20.0)
+    assert "of the mass" not in capsys.readouterr().err
 
 
 def test_the_objective_pairs_each_logit_row_with_its_own_target(examples, stored):
