@@ -17,6 +17,11 @@ from kdasr.data.table import Utterance
 from kdasr.refusal import Refusal
 
 
+def number_type(count: int) -> torch.dtype:
+    """The smallest type that numbers so many examples; a sampler holds two numbers an example in memory."""
+    return torch.int32 if count <= torch.iinfo(torch.int32).max else torch.int64
+
+
 class Examples(ABC):
     """A training or test set, read by example number.
 
@@ -75,10 +80,11 @@ class Examples(ABC):
             io.expect_same(f"the {what} of models and examples", theirs, own, where, way)
 
     def pool(self, fraction: float, seed: int) -> Tensor:
-        """Numbers of a random part of the examples, ascending, (M,) int64; section 6 trains on 3 %."""
+        """Numbers of a random part of the examples, ascending, (M,) of `number_type`; section 6 trains on 3 %."""
+        dtype = number_type(len(self))
         if fraction >= 1:
-            return torch.arange(len(self))
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+            return torch.arange(len(self), dtype=dtype)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed), dtype=dtype)
         return order[: max(1, round(fraction * len(self)))].sort().values
 
     def sampler(self, pool: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> Sampler:
@@ -91,7 +97,7 @@ class Examples(ABC):
 
     def label_counts(self, pool: Tensor | None = None) -> Tensor:
         """How often each class is the label, (S,) int64, of the examples in `pool` or of all."""
-        labels = (self.labels() if pool is None else self.labels()[pool]).long().cpu()
+        labels = (self.labels() if pool is None else self.labels().index_select(0, pool)).cpu()
         return torch.bincount(labels[labels >= 0], minlength=self.num_classes)
 
     def names(self, index: Tensor) -> list[str]:
@@ -167,7 +173,7 @@ class Sampler:
     A last batch that would be smaller is left out (other examples each epoch), so all steps weigh the same.
 
     Args:
-        pool: the numbers to draw from, (M,) int64.
+        pool: the numbers to draw from, (M,) int64 or int32.
         batch_size: examples a batch, of all ranks together.
         seed: seed of the permutations.
         rank: which slice of every batch this process takes, out of `world`.
@@ -187,7 +193,7 @@ class Sampler:
             self.epoch, self.position = self.epoch + 1, 0
         begin = self.position * self.batch_size
         self.position += 1
-        return self._permutation()[begin + self.rank : begin + self.batch_size : self.world]
+        return self._permutation()[begin + self.rank : begin + self.batch_size : self.world].long()
 
     def _permutation(self) -> Tensor:
         if self._order[0] != self.epoch:
@@ -196,7 +202,8 @@ class Sampler:
 
     def _draw(self, generator: torch.Generator) -> Tensor:
         """The examples of an epoch, in order."""
-        return self.pool[torch.randperm(len(self.pool), generator=generator)]
+        order = torch.randperm(len(self.pool), generator=generator, dtype=number_type(len(self.pool)))
+        return self.pool.index_select(0, order)
 
     def state_dict(self) -> dict[str, int]:
         """All that a resumed run needs."""

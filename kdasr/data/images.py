@@ -106,7 +106,7 @@ class ImageExamples(Examples):
         drawn = super().pool(fraction, seed)
         if not self.options.classes:
             return drawn
-        return drawn[torch.isin(self._labels[drawn], torch.tensor(self.options.classes))]
+        return drawn[torch.isin(self._labels.index_select(0, drawn), torch.tensor(self.options.classes))]
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ class HalfAndHalf(Sampler):
     Batches are of an even size.
 
     Args:
-        inside: numbers of the subset's examples, (I,) int64.
-        outside: numbers of the others, (O,) int64.
+        inside: numbers of the subset's examples, (I,) int64 or int32.
+        outside: numbers of the others, (O,) of the same type.
         batch_size: examples a batch, of all ranks together; one fewer if it is odd.
         most: examples an epoch, at most; one batch at least.
         seed: of the permutations and draws.
@@ -151,15 +151,19 @@ class SpecialistExamples(Examples):
         Raises:
             Refusal: all of them are of the subset, or none.
         """
-        inside = int(self.inside[self.examples.labels()[pool].long()].sum())
+        inside = int(self._inside(pool).sum())
         if not 0 < inside < len(pool):
             found = f"{inside} of {len(pool)}"
             raise Refusal("the training examples are all of the subset, or none", expected="some", found=found)
         return inside / len(pool)
 
+    def _inside(self, pool: Tensor) -> Tensor:
+        """Which of the examples `pool` are of the subset, (M,) bool."""
+        return self.inside[self.examples.labels().index_select(0, pool).long()]
+
     def sampler(self, pool: Tensor, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> HalfAndHalf:
         """Batches of the examples in `pool`, half of the subset."""
-        of_subset = self.inside[self.examples.labels()[pool].long()]
+        of_subset = self._inside(pool)
         return HalfAndHalf(
             pool[of_subset], pool[~of_subset], batch_size, round(self.largest_epoch * len(pool)), seed, rank, world
         )

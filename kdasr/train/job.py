@@ -150,7 +150,7 @@ def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[st
 
 def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, torch.Tensor]:
     """What a decoder divides by: `counts` (S,) of the training labels, `mean_posterior` (S,) of the model."""
-    sample = pool[:: -(-len(pool) // PRIOR_FRAMES)]
+    sample = pool[:: -(-len(pool) // PRIOR_FRAMES)].long()
     total = torch.zeros(examples.num_classes, dtype=torch.float64)
 
     def posterior(index: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdasr.data.examples import RowMap, Sampler
+from kdasr.data.examples import RowMap, Sampler, number_type
 from kdasr.data.frames import FrameOptions, FrameSource
 from kdasr.data.table import Utterance
 from kdasr.refusal import Refusal
@@ -29,6 +29,14 @@ def test_epochs_and_seeds_differ_and_are_repeatable():
 
     assert epochs(1) == epochs(1)
     assert len({str(epoch) for seed in (1, 2) for epoch in epochs(seed)}) == 4
+
+
+def test_numbers_take_four_bytes_as_long_as_they_can():
+    assert number_type(2**31 - 1) == torch.int32 and number_type(2**31) == torch.int64
+    small, large = (Sampler(torch.arange(1000, dtype=dtype), 100, seed=3) for dtype in (torch.int32, torch.int64))
+    first, second = small.next(), large.next()
+    assert first.dtype == second.dtype == torch.int64 and torch.equal(first, second)
+    assert small._permutation().element_size() == 4
 
 
 def test_a_batch_larger_than_the_pool_is_the_pool():
