@@ -13,8 +13,8 @@ train_specialists() { # train_specialists SEED: of member-SEED, into a folder of
   kdasr specialists "$at/nets" "${own[@]}" --subsets "$at/subsets" "${parallel[@]}" --set "specialist.seed=$1"
   kdasr joint "$at/joint" "${own[@]}" --specialists "$at/nets" "${settings[@]}"
   kdasr train "$at/control" --part control --start "$generalist" "${train[@]}" "${dev[@]}" --seeds "$1" "${settings[@]}"
-  kdasr soft-targets "$at/soft_targets" "${train[@]}" --teacher "$at/joint" "${parallel[@]}"
-  kdasr distill "$at/student" "${train[@]}" "${dev[@]}" --soft-targets "$at/soft_targets" --seeds "$1" "${settings[@]}"
+  kdasr distill "$at/student" --part joint_student --teacher "$at/joint" --start "$generalist" "${train[@]}" "${dev[@]}" \
+    --seeds "$1" "${settings[@]}"
   kdasr --for set=dev,test gain "$at/gain/{set}" --model "$at/joint" "${labelled[@]}"
   for system in joint:"$at/joint" control:"$at/control" student:"$student"; do
     kdasr --for set=dev,test accuracy "$at/accuracy/{set}/${system%%:*}" --model "${system#*:}" "${labelled[@]}"

@@ -46,6 +46,13 @@ def test_soft_targets_are_sized_and_timed_both_ways():
         assert share == pytest.approx(expected, rel=0.05, abs=0.001)  # both are rounded to thousandths
 
 
+def test_reading_is_timed_from_memory_and_from_files():
+    command = [sys.executable, str(ROOT / "benchmarks" / "loading.py"), "--hours", "0.05", "--rounds", "1"]
+    row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    assert row["frames"] == 18_000 and min(row["frames/s from memory"], row["frames/s from files"]) > 0
+    assert row["bytes in memory"] == 12 and 80 < row["bytes on disk"]["feats"] < 83
+
+
 def test_joint_inference_is_timed_beside_a_loop_that_gives_the_same():
     small = ("--states", "40", "--size", "12", "--frames", "300", "--compared", "20", "--rounds", "1", "--threads", "1")
     command = [sys.executable, str(ROOT / "benchmarks" / "specialists.py"), *small]

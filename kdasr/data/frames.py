@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kdasr import io, log
-from kdasr.data.examples import Examples, RowMap
+from kdasr.data.examples import Examples, RowMap, number_type
 from kdasr.data.table import FrameTable, Utterance, joined
 from kdasr.refusal import Refusal
 
@@ -220,12 +220,13 @@ class FrameExamples(Examples):
     def pool(self, fraction: float, seed: int) -> Tensor:
         """Frames of random whole utterances, until `fraction` of all frames is met."""
         if fraction >= 1:
-            return torch.arange(len(self))
+            return super().pool(fraction, seed)
+        dtype = number_type(len(self))
         order = torch.randperm(len(self.parts), generator=torch.Generator().manual_seed(seed)).tolist()
         chosen: list[Tensor] = []
         while order and sum(map(len, chosen)) < fraction * len(self):
             part = self.parts[order.pop()]
-            chosen.append(torch.arange(part.begin, part.begin + part.num_frames))
+            chosen.append(torch.arange(part.begin, part.begin + part.num_frames, dtype=dtype))
         return torch.cat(chosen).sort().values
 
 
