@@ -13,7 +13,7 @@ from kdasr.cli import options, sets
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("places", metavar="FILE...", nargs=-1, required=True)
-@click.option("--num-pdfs", type=click.IntRange(min=1), required=True, metavar="N", help="As `hmm-info` tells.")
+@click.option("--num-pdfs", type=click.IntRange(1, 1_000_000), required=True, metavar="N", help="As `hmm-info` tells.")
 @click.option("--silence-pdfs", metavar="LIST", help="Pdfs of silence, as 0-4 or 0,7; left out: none.")
 @click.option("--tree", type=click.Path(path_type=Path), help="Kaldi's tree, which tells this labelling from others.")
 def command(
