@@ -34,6 +34,7 @@ MAKING, INFO = lock.MAKING, "info.json"
 # They tell of the way, not of the result:
 UNHASHED = (MAKING, INFO, "metrics.jsonl", "checkpoint.safetensors", "time.json")
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
+LEFT = ".tmp*"  # what safetensors was writing when it was killed; it writes beside the file that it is given
 _begun: dict[Path, float] = {}  # folder: when this process opened it
 AGAIN = "delete the folder and make it again"  # what is to be done about damage
 
@@ -280,6 +281,8 @@ def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
     try:
         begun = not _is_up_to_date(folder, made, overwrite)
         if begun:
+            for left in folder.glob(LEFT):
+                left.unlink()
             write_json(folder / MAKING, made.as_json())
             _begun[folder.resolve()] = time.perf_counter()
     finally:
