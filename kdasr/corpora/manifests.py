@@ -69,7 +69,7 @@ def finish_set(folder: Path, cuts: Sequence[MonoCut], bad: Mapping[str, str]) ->
     save_cuts(folder, cuts)
     validate.write_bad(folder, bad)
     hours = sum(cut.duration for cut in cuts) / 3600
-    speakers = len({cut.supervisions[0].speaker for cut in cuts})
+    speakers = len({cut.supervisions[0].speaker if cut.supervisions else cut.id for cut in cuts})
     facts = {
         "num_utterances": len(cuts),
         "num_bad": len(bad),

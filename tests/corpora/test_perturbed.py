@@ -11,6 +11,7 @@ pytest.importorskip("lhotse")
 pytest.importorskip("soundfile")
 
 import soundfile
+from lhotse import CutSet
 
 from kdasr import cli, io
 from kdasr.corpora import manifests
@@ -48,6 +49,17 @@ def test_a_copy_at_each_speed_has_its_own_name_speaker_and_length(cuts: Path, tm
     assert [more[id].supervisions[0].speaker for id in ("u0", "u1_sp0.9")] == ["ann", "sp0.9-ann"]
     assert [more[id].num_samples for id in ("u0", "u0_sp0.9", "u0_sp1.25")] == [RATE, round(RATE / 0.9), RATE / 1.25]
     assert more["u0_sp0.9"].supervisions[0].text == "YES" and io.read_info(tmp_path / "more")["num_speakers"] == 3
+
+
+def test_cuts_of_a_file_need_no_supervision(cuts: Path, tmp_path: Path):
+    """Unlabelled speech, as lhotse wrote it."""
+    bare = manifests.load_cuts(cuts)
+    for cut in bare:
+        cut.supervisions = []
+    CutSet.from_cuts(bare).to_file(tmp_path / "bare.jsonl.gz")
+    run("perturb", tmp_path / "more", "--cuts", tmp_path / "bare.jsonl.gz", "--speed", "1.1")
+    run("features", tmp_path / "fbank", "--cuts", tmp_path / "more")
+    assert set(FrameTable(tmp_path / "fbank").by_id) == {"u0_sp1.1", "u1_sp1.1"}
 
 
 def test_faster_speech_is_higher_and_has_fewer_frames(cuts: Path, tmp_path: Path):
