@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from kdasr import io
+from kdasr import io, lock
 
 MADE = io.Made("train", {"epochs": 1})
 
@@ -17,7 +17,7 @@ def finished(folder: Path, left: str = "") -> str:
     assert io.begin(folder, MADE)
     if left:
         (folder / left).write_bytes(b"half a checkpoint")
-        io.lock.release(folder)
+        lock.release(folder)
         assert io.begin(folder, MADE)
         assert not (folder / left).exists()
     io.save_tensors(folder / "model.safetensors", {"weight": torch.ones(3)})
