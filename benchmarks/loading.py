@@ -26,7 +26,10 @@ def reading(source: FrameSource, memory: float, batch: int, rounds: int) -> floa
     """Frames a second; `memory`, GiB, holds the table or does not."""
     examples = replace(source, options=FrameOptions(memory=memory)).open()
     sampler = examples.sampler(examples.pool(1.0, 0), batch, 0)
-    step = lambda: examples.batch(sampler.next())  # noqa: E731
+
+    def step() -> object:
+        return examples.batch(sampler.next())
+
     seconds(step, 2)  # the table, and the first permutation
     return batch / min(seconds(step, 4) for _ in range(rounds))
 

@@ -159,8 +159,7 @@ def speakers(cuts: str | Path) -> dict[str, str]:
     """Utterance id -> speaker, of cuts; of one that does not tell it is the utterance itself."""
     from kdasr.corpora import manifests
 
-    found = manifests.load_cuts(cuts_at(cuts))
-    return {cut.id: (cut.supervisions[0].speaker if cut.supervisions else None) or cut.id for cut in found}
+    return {cut.id: manifests.speaker_of(cut) for cut in manifests.load_cuts(cuts_at(cuts))}
 
 
 def cuts_at(value: str | Path) -> Path:

@@ -69,7 +69,7 @@ def finish_set(folder: Path, cuts: Sequence[MonoCut], bad: Mapping[str, str]) ->
     save_cuts(folder, cuts)
     validate.write_bad(folder, bad)
     hours = sum(cut.duration for cut in cuts) / 3600
-    speakers = len({cut.supervisions[0].speaker if cut.supervisions else cut.id for cut in cuts})
+    speakers = len({speaker_of(cut) for cut in cuts})
     facts = {
         "num_utterances": len(cuts),
         "num_bad": len(bad),
@@ -89,6 +89,11 @@ def make_cut(utterance: Found, sound: Sound) -> MonoCut:
     supervision = SupervisionSegment(utterance.id, utterance.id, 0.0, duration, 0, words, speaker=utterance.speaker)
     custom = {"audio_hash": sound.hash, **utterance.about}
     return MonoCut(utterance.id, 0.0, duration, 0, [supervision], recording=recording, custom=custom)
+
+
+def speaker_of(cut: MonoCut) -> str:
+    """Who speaks; where the cut does not tell, the cut itself."""
+    return (cut.supervisions[0].speaker if cut.supervisions else None) or str(cut.id)
 
 
 def save_cuts(folder: Path, cuts: Sequence[MonoCut]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from kdasr import jobs, models
+from kdasr import jobs
 from kdasr.data.examples import Examples
 from kdasr.distill import store
 from kdasr.distill.ensemble import Ensemble
@@ -20,7 +20,7 @@ from kdasr.distill.sparse import Sparse
 from kdasr.distill.store import Store, StoreOptions
 from kdasr.distill.student import StudentJob
 from kdasr.refusal import Refusal
-from kdasr.train.job import torch_threads
+from kdasr.train.job import initial, torch_threads
 from kdasr.train.loop import Trainer, TrainOptions
 
 STEPS = 10  # of training, timed
@@ -134,8 +134,7 @@ class Sample:
 
 
 def _trainer(job: StudentJob, folder: Path, examples: Examples, targets: Targets) -> Trainer:
-    model = models.build("dnn", job.dnn, examples.input_shape, examples.num_classes)
-    model.set_normalisation(*examples.statistics())
+    model = initial(job.start, job.dnn)(examples)
     options = replace(job.student, epochs=STEPS + 1, schedule="linear", select="last")
     return Trainer(folder, model, examples, None, Distillation(targets, job.distill), options)
 

@@ -14,7 +14,7 @@ from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import VERB, Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
-from kdasr.train.job import first, fit, initial, inputs, threads_each
+from kdasr.train.job import fit, initial, initial_made, inputs, threads_each
 from kdasr.train.loop import TrainOptions
 from kdasr.train.together import ranks
 
@@ -53,7 +53,7 @@ class StudentJob:
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options, found = first(self.start, self.dnn)
+        options, found = initial_made(self.start, self.dnn)
         options |= {
             "student": self.student,
             "distill": self.distill,

@@ -88,8 +88,7 @@ def compute_part(arguments: tuple[KaldiExtractor, Sequence[MonoCut], Path]) -> N
             bad[cut.id] = found
             continue
         frames.append(found)
-        speaker = (cut.supervisions[0].speaker if cut.supervisions else None) or cut.id
-        utterances.append([cut.id, speaker, len(found)])
+        utterances.append([cut.id, manifests.speaker_of(cut), len(found)])
     empty = np.empty((0, extractor.feature_dim(extractor.config.sampling_rate)), extractor.config.dtype)
     io.save_array(stem.with_suffix(".npy"), np.concatenate([empty, *frames]))
     io.write_json(done, {"utterances": utterances, "bad": bad})

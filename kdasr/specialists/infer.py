@@ -169,8 +169,8 @@ def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
         return descend(evidence, cover, options)
     numbers = (evidence.dustbin > 0).sum(1)
     log_scale = evidence.count.log()[:, None].expand_as(evidence.single).contiguous()
-    for number in numbers.unique().tolist():
-        for rows in (numbers == number).nonzero().flatten().split(CHUNK) if number else ():
+    for number in numbers[numbers > 0].unique().tolist():
+        for rows in (numbers == number).nonzero().flatten().split(CHUNK):
             log_scale[rows] = _log_scale(evidence.rows(rows), number, cover, options)
     return evidence.single.clamp_min(TINY).log_().sub_(log_scale).log_softmax(1)
 
@@ -191,21 +191,21 @@ def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tens
 
     Args:
         a: what the classes of each group get by themselves, (R, G) float64.
-        d: dustbins, (R, K) float64; 0 is none.
-        outside: which groups each of them is of, (R, K, G) float64; 0 for none.
+        d: dustbins, (R, K) float64, above 0.
+        outside: which groups each of them is of, (R, K, G) float64.
         options: steps and tolerance.
 
     Returns:
         (R, G) float64, above 0.
     """
-    n, none = (a.sum(1) + d.sum(1))[:, None], d == 0
-    w = _start(a, d, outside, n).masked_fill(none, 1.0)
+    n = (a.sum(1) + d.sum(1))[:, None]
+    w = _start(a, d, outside, n)
     u = n - _over(w, outside)
     for _ in range(options.steps):
         q = a / u
-        slope = (d / w - _within(q, outside)).masked_fill(none, 0.0)
+        slope = d / w - _within(q, outside)
         curvature = outside @ (outside * (q / u)[:, None]).transpose(1, 2)
-        curvature += torch.diag_embed(torch.where(none, torch.ones_like(d), d / w.square()))
+        curvature += torch.diag_embed(d / w.square())
         step = _solve(curvature, slope)
         gain = (slope * step).sum(1, keepdim=True)  # half of it is how far g is below its maximum
         w, u = _climb(a, d, (w, u), (step, -_over(step, outside)), gain)

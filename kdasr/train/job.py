@@ -40,7 +40,7 @@ class TrainJob:
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options, found = first(self.start, self.dnn)
+        options, found = initial_made(self.start, self.dnn)
         options |= {"train": self.train, self.source.section: self.source.options}
         return io.Made("train", options, {**inputs(self.source, self.dev), **found})
 
@@ -59,7 +59,7 @@ def train_model(job: TrainJob) -> dict[str, Any]:
     return io.read_info(job.folder)
 
 
-def first(start: Path | None, dnn: DnnOptions) -> tuple[dict[str, Any], dict[str, str]]:
+def initial_made(start: Path | None, dnn: DnnOptions) -> tuple[dict[str, Any], dict[str, str]]:
     """What a model's first weights hang on: options, and fingerprints of inputs."""
     return ({"dnn": dnn}, {}) if start is None else ({}, {"start": io.fingerprint(start, *TRAINED)})
 

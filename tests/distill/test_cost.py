@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kdasr import models
 from kdasr.distill.cost import Cost, measure
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.store import StoreOptions
 from kdasr.distill.student import StudentJob
+from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
-from kdasr.train.loop import TrainOptions
+from kdasr.train.loop import Trainer, TrainOptions
 from tests.distill.conftest import source
 
 COST = Cost((1_000_000, 2_000_000), 10, 3, live=4e-4, read=1e-4, write=3e-4, size=50, dense=6400)
@@ -44,3 +47,21 @@ def test_what_is_measured_has_the_size_of_the_store_and_the_job(data: Path, tmp_
     assert min(cost.live, cost.read, cost.write) > 0 and not cost.differs
     moved = measure(replace(job, student=replace(train, input_noise=0.1)), 1, StoreOptions())
     assert "input noise" in moved.differs and not (tmp_path / "s").exists()
+
+
+def test_a_student_that_goes_on_from_a_model_is_measured_as_that_model(data: Path, tmp_path: Path, monkeypatch):
+    measured: list[Model] = []
+
+    def watched(folder: Path, model: Model, *others: Any) -> Trainer:
+        measured.append(model)
+        return Trainer(folder, model, *others)
+
+    monkeypatch.setattr("kdasr.distill.cost.Trainer", watched)
+    train, start = (
+        TrainOptions(batch_size=64, device="cpu", precision="fp32", threads=1),
+        data / "teachers" / "member-0",
+    )
+    job = StudentJob(tmp_path / "s", source(data), None, None, (start,), train, DnnOptions(3, 8), DistillOptions(2.0))
+    measure(replace(job, start=start), 1, StoreOptions())
+    own = models.load(start / "model.safetensors").describe()
+    assert measured and all(model.describe() == own for model in measured)

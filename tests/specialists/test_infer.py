@@ -140,7 +140,7 @@ def test_classes_go_together_by_what_active_specialists_know_of_them(active):
     cover = Cover([[number, number + 1, number + 2] for number in range(0, 18, 2)], 20)
     which = torch.stack([torch.randperm(9, generator=torch.Generator().manual_seed(row))[:active] for row in range(8)])
     group, outside = cover.grouped(which)
-    assert outside.shape[2] == (2**active if 2**active < cover.outside.shape[1] else cover.outside.shape[1])
+    assert outside.shape[2] == min(2**active, cover.outside.shape[1])
     for row in range(8):
         told = outside[row][:, group[row]].bool()  # of every class, (K, S)
         assert torch.equal(told, ~cover.inside[which[row]])
