@@ -153,8 +153,8 @@ def _steps(trainers: Iterable[Trainer]) -> list[float]:
 
 
 def _differences(student: TrainOptions) -> str:
-    if student.jitter:
-        return "student.jitter moves the images, which stored targets cannot follow"
+    for name in student.moving:
+        return f"student.{name} changes the images, which stored targets cannot follow"
     if student.input_noise:
         return "teachers on the fly see the student's input noise (student.input_noise), stored targets do not"
     return ""

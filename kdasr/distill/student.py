@@ -41,12 +41,12 @@ class StudentJob:
                 "a student learns from stored soft targets or from teachers",
                 do="name --soft-targets or --teacher, one of them",
             )
-        if self.soft_targets is not None and self.student.jitter:
+        for name, value in self.student.moving.items() if self.soft_targets else ():
             raise Refusal(
-                "stored soft targets are of images that were not moved",
-                where="student.jitter",
+                "stored soft targets are of images as they are",
+                where=f"student.{name}",
                 expected=0,
-                found=self.student.jitter,
+                found=value,
                 do="name the teachers with --teacher in place of --soft-targets, or set it to 0",
             )
 

@@ -42,6 +42,8 @@ class TrainOptions:
     input_dropout: float = 0.0  # share of inputs, 0 to 1
     input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
     jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
+    rotation: float = 0.0  # degrees that images are turned by at most, either way
+    scaling: float = 0.0  # share by which images grow at most, or shrink, in height and width each on its own
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
@@ -56,12 +58,17 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        if min(self.input_noise, self.jitter) < 0:
-            raise ValueError("input_noise, a standard deviation, and jitter, pixels, are at least 0")
+        if min(self.input_noise, self.jitter, self.rotation, self.scaling) < 0:
+            raise ValueError("input_noise, jitter, rotation and scaling are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
         if min(self.warmup, self.clip, self.max_norm, self.threads, self.checkpoint_steps) < 0:
             raise ValueError("warmup, clip, max_norm, threads and checkpoint_steps are at least 0")
+
+    @property
+    def moving(self) -> dict[str, float]:
+        """The options that move, turn or scale images, as far as they are set."""
+        return {name: value for name in ("jitter", "rotation", "scaling") if (value := getattr(self, name))}
 
 
 class Objective(Protocol):
@@ -124,7 +131,7 @@ class Trainer:
         own_seed = self.ranks.seed(options.seed)
         self.dropout = Dropout(options.dropout, options.input_dropout, own_seed)
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
-        self.jitter = Jitter(options.jitter, own_seed)
+        self.jitter = Jitter(options.jitter, options.rotation, options.scaling, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
         self.sampler = examples.sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
@@ -143,8 +150,9 @@ class Trainer:
     def _check(self) -> None:
         if self.options.select not in SELECTIONS:
             raise unknown_name("selection", self.options.select, SELECTIONS, "train.select")
-        if self.options.jitter and not self.examples.movable:
-            raise Refusal("jitter is for images", where=self.folder, found=self.options.jitter, do="set jitter to 0")
+        for name, value in self.options.moving.items():
+            if not self.examples.movable:
+                raise Refusal(f"{name} is for images", where=self.folder, found=value, do=f"set {name} to 0")
         if not len(self.pool):
             raise Refusal("no examples to train on", where=self.folder, do="name other classes, or a larger fraction")
         if self.sampler.batch_size < self.ranks.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,27 +14,50 @@ from kdasr.models.generator import Generator
 
 
 class Jitter:
-    """Moves each image by whole pixels, in any direction (section 3); what comes in at the edges is background, 0.
+    """Moves each image by whole pixels, in any direction (section 3), turns it and changes its width and height.
+
+    What comes in at the edges is background, 0. Moves, turns and sizes are independent and uniform up to the limits,
+    sizes on a logarithmic scale.
 
     Args:
         pixels: most that an image is moved up or down, and left or right; 0 is none.
+        rotation: most that an image is turned about its centre either way, in degrees; 0 is none.
+        scaling: most that height and width grow, each on its own, as a share; they shrink as much. 0 is none.
         seed: seed of the generator; on CUDA torch's own generator decides.
     """
 
-    def __init__(self, pixels: int, seed: int = 0) -> None:
-        self.pixels = pixels
+    def __init__(self, pixels: int, rotation: float = 0.0, scaling: float = 0.0, seed: int = 0) -> None:
+        self.pixels, self.rotation, self.scaling = pixels, rotation, scaling
         self._generator = Generator(seed, 2)  # another stream than dropout's and noise's
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Images (B, height, width) float32, each moved on its own; all moves are as likely."""
-        if not self.pixels:
-            return x
+        """Images (B, height, width) float32, each changed on its own."""
+        moved = self._move(x) if self.pixels else x
+        return self._turn(moved) if self.rotation or self.scaling else moved
+
+    def _move(self, x: Tensor) -> Tensor:
         reach = 2 * self.pixels + 1
         height, width = x.shape[1:]
         windows = F.pad(x, (self.pixels,) * 4).unfold(1, height, 1).unfold(2, width, 1)  # (B, reach, reach, H, W) view
-        bits = self._generator.bits(torch.empty(len(x), 2, dtype=torch.int32, device=x.device)).long()
-        down, right = bits.remainder(reach).unbind(1)
+        down, right = self._draw(x, 2).long().remainder(reach).unbind(1)
         return windows[torch.arange(len(x), device=x.device), down, right]
+
+    def _turn(self, x: Tensor) -> Tensor:
+        """The image at each place that turning and scaling it back leads to, between pixels bilinear."""
+        height, width = x.shape[1:]
+        angle, *growth = (self._draw(x, 3) / 2**31).unbind(1)  # each of -1 to 1
+        sine, cosine = (angle := angle * math.radians(self.rotation)).sin(), angle.cos()
+        across, down = (torch.exp(share * math.log1p(self.scaling)) for share in growth)
+        aspect, zero = height / width, torch.zeros_like(sine)  # grid_sample's coordinates are of -1 to 1 on both sides
+        right = torch.stack([cosine / across, sine / across * aspect, zero], 1)
+        below = torch.stack([-sine / down / aspect, cosine / down, zero], 1)
+        back = torch.stack([right, below], 1)  # (B, 2, 3)
+        places = F.affine_grid(back, [len(x), 1, height, width], align_corners=False)
+        return F.grid_sample(x[:, None], places, align_corners=False)[:, 0]
+
+    def _draw(self, x: Tensor, numbers: int) -> Tensor:
+        """Random integers of 32 bits, (B, numbers)."""
+        return self._generator.bits(torch.empty(len(x), numbers, dtype=torch.int32, device=x.device))
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state, as JSON types."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,14 +93,15 @@ def test_a_mean_other_than_the_stored_one_is_refused(job: StudentJob):
         train_student(replace(job, distill=DistillOptions(2.0, mean="geometric")))
 
 
-def test_stored_targets_of_images_that_would_be_moved_are_refused(job: StudentJob, data: Path):
-    moved = replace(job.student, jitter=2)
+@pytest.mark.parametrize(("name", "value"), [("jitter", 2), ("rotation", 5.0), ("scaling", 0.1)])
+def test_stored_targets_of_images_that_would_be_moved_are_refused(job: StudentJob, data: Path, name: str, value: Any):
+    moved = replace(job.student, **{name: value})
     told = (
-        "student.jitter: stored soft targets are of images that were not moved .expected 0, found 2.; name the teachers"
+        f"student.{name}: stored soft targets are of images as they are .expected 0, found {value}.; name the teachers"
     )
     with pytest.raises(Refusal, match=told):
         replace(job, student=moved)
-    assert replace(job, student=moved, soft_targets=None, teachers=(data / "teachers",)).student.jitter == 2
+    assert replace(job, student=moved, soft_targets=None, teachers=(data / "teachers",)).student == moved
 
 
 def test_after_a_refusal_the_right_targets_need_no_overwrite(job: StudentJob, data: Path):

@@ -1,7 +1,8 @@
-"""Noise as large as asked, in units of the inputs' own deviation; jitter by whole pixels; nothing when 0."""
+"""Noise as large as asked, in units of the inputs' own deviation; images moved, turned and scaled; nothing when 0."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from kdasr.train.noise import InputNoise, Jitter
@@ -53,8 +54,46 @@ def test_no_jitter_costs_nothing():
 
 
 def test_jitter_goes_on_from_its_state():
-    one, other, x = Jitter(2, 1), Jitter(2, 2), torch.randn(50, 6, 6)
+    one, other, x = Jitter(2, 10, 0.1, seed=1), Jitter(2, 10, 0.1, seed=2), torch.randn(50, 6, 6)
     first = one(x)
     other.load_state_dict(one.state_dict())
     again = one(x)
     assert torch.equal(again, other(x)) and not torch.equal(again, first)
+
+
+def spots(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Place of each picture's light, (B, 2): pixels right of and below the picture's centre; and how much there is."""
+    light = pictures.sum((1, 2))
+    height, width = pictures.shape[1:]
+    down, right = torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2
+    return torch.stack([pictures.sum(1) @ right, pictures.sum(2) @ down], 1) / light[:, None], light
+
+
+def blob(height: int, width: int, down: int, right: int) -> torch.Tensor:
+    """A spot of 3 x 3 pixels so far from the centre of a picture, (1, height, width)."""
+    image = torch.zeros(1, height, width)
+    y, x = height // 2 + down, width // 2 + right
+    image[0, y - 1 : y + 2, x - 1 : x + 2] = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
+    return image
+
+
+@pytest.mark.parametrize(("height", "width"), [(31, 31), (31, 41)])
+def test_turned_images_keep_their_distances_and_turn_either_way_up_to_the_limit(height, width):
+    turned, light = spots(Jitter(0, rotation=30, seed=1)(blob(height, width, 0, 10).expand(3000, height, width)))
+    torch.testing.assert_close(turned.norm(dim=1), torch.full((3000,), 10.0), rtol=0, atol=0.15)
+    torch.testing.assert_close(light, torch.full((3000,), 16.0), rtol=0.1, atol=0)
+    degrees = torch.atan2(turned[:, 1], turned[:, 0]).rad2deg()
+    assert -30.5 < float(degrees.min()) < -29 and 29 < float(degrees.max()) < 30.5
+    assert abs(float(degrees.mean())) < 1.5 and abs(float(degrees.std()) - 30 / 3**0.5) < 1
+
+
+def test_images_grow_and_shrink_in_height_and_width_each_on_its_own():
+    grown, _ = spots(Jitter(0, scaling=0.25, seed=1)(blob(31, 31, 8, 8).expand(3000, 31, 31)))
+    for side in grown.unbind(1):
+        assert 6.3 < float(side.min()) < 6.5 and 9.8 < float(side.max()) < 10.1  # 8 / 1.25 and 8 * 1.25
+        assert 1200 < int((side > 8).sum()) < 1800
+    assert abs(float(torch.corrcoef(grown.T)[0, 1])) < 0.1
+
+
+def test_what_turning_brings_in_is_black():
+    assert float(Jitter(0, rotation=45, seed=1)(torch.ones(50, 8, 8))[:, 0, 0].min()) == 0
