@@ -50,6 +50,11 @@ class Examples(ABC):
     def __len__(self) -> int:
         return self.parts[-1].begin + self.parts[-1].num_frames if self.parts else 0
 
+    @property
+    def num_labelled_parts(self) -> int:
+        """How many of the parts, from the first, have labels; the others are transfer sets."""
+        return len(self.parts)
+
     @abstractmethod
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (B, *input_shape) float32 and hard labels (B,) int64, -1 for none, of examples `index` (B,) int64."""

@@ -81,6 +81,7 @@ class FrameExamples(Examples):
     ) -> None:
         self.features, self.alignment, self.options = features, alignment, options or FrameOptions()
         self.parts = self._match()
+        self._labelled = len(self.parts)
         self._pdfs = self._read_pdfs()
         for table in transfer:
             self._transfer(table)
@@ -144,6 +145,11 @@ class FrameExamples(Examples):
             *(replace(utterance, begin=begin + utterance.begin) for utterance in table.utterances),
         ]
         self._pdfs = torch.cat([self._pdfs, self._pdfs.new_full((len(table),), -1)])
+
+    @property
+    def num_labelled_parts(self) -> int:
+        """Utterances of the aligned set."""
+        return self._labelled
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of frames `index` (B,) int64; -1: no label."""

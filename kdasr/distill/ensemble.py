@@ -146,10 +146,11 @@ class Ensemble:
         examples.expect_model(self.infos[0], self.names[0])
 
     @torch.no_grad()
-    def logits(self, x: Tensor) -> Tensor:
-        """Each member's logits, (K, B, S) float32, of inputs (B, *input_shape)."""
+    def logits(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
+        """Each member's logits, or those of some, (K, B, S) float32, of inputs (B, *input_shape)."""
         x = x.to(self.device)
-        return torch.stack([member(x).float() for member in self.members])
+        asked = self.members if members is None else [self.members[member] for member in members]
+        return torch.stack([member(x).float() for member in asked])
 
     def mean_logits(self, x: Tensor) -> Tensor:
         """mean_k z_k, (B, S) float32: the dense logits of the geometric mean, good for any temperature."""

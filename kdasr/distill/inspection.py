@@ -9,7 +9,8 @@ import torch
 
 from kdasr import io, log
 from kdasr.data.examples import Examples
-from kdasr.distill.ensemble import Ensemble, combine
+from kdasr.distill.cross_fit import Teachers
+from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.soft_targets import BATCH_NUMBERS, SoftTargets
 from kdasr.distill.store import shard_path
 from kdasr.refusal import Refusal
@@ -93,9 +94,10 @@ def divergence(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> 
     """
     stored = [teacher["fingerprint"] for teacher in targets.info["teachers"]]
     io.expect_same("the teachers", stored, ensemble.fingerprints, targets.folder, "name those that made it")
+    teachers = Teachers(ensemble, examples)
     index, found = _spread(len(examples)), []
     for some in index.split(max(1, BATCH_NUMBERS // examples.num_classes)):
-        log_p = combine(ensemble.logits(examples.batch(some)[0]), targets.temperature, ensemble.mean).double().cpu()
+        log_p = teachers.log_probabilities(some, examples.batch(some)[0], targets.temperature).double().cpu()
         log_q = targets.batch(some).dense().double().clamp_min(torch.finfo(torch.float32).tiny).log()
         found.append((log_p.exp() * (log_p - log_q)).sum(1))
     each = torch.cat(found)

@@ -16,7 +16,8 @@ from kdasr import io, jobs, log
 from kdasr.data.examples import Examples, RowMap, Source
 from kdasr.data.table import read_utterances, write_utterances
 from kdasr.distill import store
-from kdasr.distill.ensemble import Ensemble, combine, fingerprints, model_folders
+from kdasr.distill.cross_fit import Teachers
+from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
 from kdasr.distill.loss import DistillOptions, distillation_loss
 from kdasr.distill.sparse import Sparse
 from kdasr.distill.store import Store, StoreOptions
@@ -51,16 +52,17 @@ class LiveTargets:
     """
 
     def __init__(self, ensemble: Ensemble, temperature: float, examples: Examples | None = None) -> None:
-        self.ensemble, self.temperature, self.examples = ensemble, temperature, examples
+        self.temperature, self.examples = temperature, examples
         if examples is not None:
             ensemble.expect(examples)
+        self.teachers = Teachers(ensemble, examples)
 
     def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor:
         """p_T of `inputs`, (B, S) float32."""
         if inputs is None:
             assert self.examples is not None
             inputs = self.examples.batch(index)[0]
-        return self.ensemble.probabilities(inputs, self.temperature)
+        return self.teachers.log_probabilities(index, inputs, self.temperature).exp()
 
 
 class SoftTargets:
@@ -190,6 +192,7 @@ class Maker:
             raise Refusal("too many states to store", where=folder, expected=expected, found=examples.num_classes)
         self.folder, self.ensemble, self.examples = folder, ensemble, examples
         self.temperature, self.options = temperature, options
+        self.teachers = Teachers(ensemble, examples)
 
     @property
     def num_shards(self) -> int:
@@ -211,8 +214,8 @@ class Maker:
 
     def _pack(self, index: Tensor) -> store.Rows:
         try:
-            logits = self.ensemble.logits(self.examples.batch(index)[0])
-            return store.pack(combine(logits, self.temperature, self.ensemble.mean), self.options)
+            inputs = self.examples.batch(index)[0]
+            return store.pack(self.teachers.log_probabilities(index, inputs, self.temperature), self.options)
         except Refusal as refusal:
             of = f"{self.ensemble.names[0]}, examples from {int(index[0])}"
             raise Refusal(refusal.what, where=of, expected=refusal.expected, found=refusal.found) from None

@@ -15,6 +15,7 @@ from kdasr import io, jobs, log, models
 from kdasr.data.examples import Examples, Source
 from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
+from kdasr.refusal import Refusal
 from kdasr.train import checkpoint
 from kdasr.train.accuracy import BATCH, evaluate
 from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
@@ -54,9 +55,28 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
+        _expect_unseen(job.start, job.train)
         build = initial(job.start, job.dnn)
         fit(job.folder, job.source, job.dev, job.train, build, lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
+
+
+def _expect_unseen(start: Path | None, options: TrainOptions) -> None:
+    """Refuses to go on from a model that has seen the fold which this one leaves out."""
+    if start is None or not options.folds:
+        return
+    info = io.read_info(start, *TRAINED)
+    folds, own = info["options"].get("train", {}).get("folds", 0), options.seed % options.folds
+    theirs = info["seed"] % folds if folds else None
+    if (folds, theirs) != (options.folds, own):
+        raise Refusal(
+            "the model to go on from was trained on the fold that this one leaves out",
+            where=start,
+            expected=f"a model of train.folds {options.folds} that left out fold {own}",
+            found=f"one that left out {'none' if theirs is None else f'fold {theirs}'}"
+            + (f" of {folds}" if folds not in (0, options.folds) else ""),
+            do="name another",
+        )
 
 
 def initial_made(start: Path | None, dnn: DnnOptions) -> tuple[dict[str, Any], dict[str, str]]:

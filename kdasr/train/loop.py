@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kdasr import io, log
 from kdasr.data.examples import Examples
+from kdasr.data.folds import Folds
 from kdasr.models import Model
 from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
@@ -47,6 +48,7 @@ class TrainOptions:
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
+    folds: int = 0  # of speakers; a member leaves out fold seed % folds, which it alone teaches then; 0: none
     select: str = "last"  # last, or best_dev: the weights of the epoch with the best dev frame accuracy
     precision: str = "auto"  # auto (bf16 where the hardware has it), bf16, fp32
     device: str = "auto"  # auto (cuda where there is one), cpu, cuda, cuda:1
@@ -62,6 +64,8 @@ class TrainOptions:
             raise ValueError("input_noise, jitter, rotation and scaling are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError("folds are at least 2, or 0 for none")
         if min(self.warmup, self.clip, self.max_norm, self.threads, self.checkpoint_steps) < 0:
             raise ValueError("warmup, clip, max_norm, threads and checkpoint_steps are at least 0")
 
@@ -133,6 +137,9 @@ class Trainer:
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
         self.jitter = Jitter(options.jitter, options.rotation, options.scaling, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
+        if options.folds:
+            left_out = Folds(examples, options.folds)(self.pool) == options.seed % options.folds
+            self.pool = self.pool[~left_out]
         self.sampler = examples.sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch

@@ -339,6 +339,12 @@ def test_noise_and_jitter_below_zero_are_refused(bad):
         TrainOptions(**bad)
 
 
+@pytest.mark.parametrize("folds", [-1, 1])
+def test_one_fold_is_no_fold(folds):
+    with pytest.raises(ValueError, match="folds are at least 2, or 0 for none"):
+        TrainOptions(folds=folds)
+
+
 @pytest.mark.parametrize("bad", [{name: -1} for name in ("warmup", "clip", "max_norm", "threads", "checkpoint_steps")])
 def test_options_below_zero_are_refused(bad: dict):
     with pytest.raises(ValueError, match="warmup, clip, max_norm, threads and checkpoint_steps are at least 0"):

@@ -1,0 +1,73 @@
+"""Cross-fitting: who left out a fold of the training set teaches that fold, which it has never seen.
+
+Members know the frames that they were trained on by heart: their soft targets of these say little more than the labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdasr import io
+from kdasr.data.examples import Examples
+from kdasr.data.folds import UNSEEN, Folds
+from kdasr.distill.ensemble import Ensemble, combine
+from kdasr.refusal import Refusal
+
+
+def folds(info: dict[str, Any]) -> int:
+    """How many folds a model's training set had, of which it left out one; 0: it left out none."""
+    return int(info.get("options", {}).get("train", {}).get("folds", 0))
+
+
+class Teachers:
+    """An ensemble as it teaches a training set: all members each example, or its fold's if they were cross-fitted.
+
+    Examples in no fold, those of unlabelled sets, are taught by all.
+
+    Args:
+        ensemble: the members.
+        examples: what is taught; None: something else, by all members.
+
+    Raises:
+        Refusal: members left out folds of different numbers, or a fold of the examples was left out by none.
+    """
+
+    def __init__(self, ensemble: Ensemble, examples: Examples | None) -> None:
+        self.ensemble = ensemble
+        number = self._number() if examples is not None else 0
+        self._folds = Folds(examples, number) if examples is not None and number else None
+        self._of: dict[int, list[int]] = {UNSEEN: list(range(len(ensemble)))}
+        for member in self._of[UNSEEN] if number else ():
+            self._of.setdefault(int(ensemble.infos[member]["seed"]) % number, []).append(member)
+        missing = sorted(self._folds.present - self._of.keys()) if self._folds else []
+        if missing:
+            raise Refusal(
+                "no teacher for a part of the training set",
+                where=", ".join(ensemble.names),
+                expected=f"a member that left out each of {number} folds",
+                found=f"none that left out {', '.join(map(str, missing))}",
+                do=f"train members of more seeds: member-s leaves out fold s % {number}",
+            )
+
+    def _number(self) -> int:
+        infos = self.ensemble.infos
+        for name, info in zip(self.ensemble.names, infos, strict=False):
+            do = "train all members with one train.folds"
+            io.expect_same("folds of the ensemble's members", folds(infos[0]), folds(info), name, do)
+        return folds(infos[0]) if infos else 0
+
+    def log_probabilities(self, index: Tensor, x: Tensor, temperature: float) -> Tensor:
+        """Log p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32."""
+        ensemble = self.ensemble
+        if self._folds is None:
+            return combine(ensemble.logits(x), temperature, ensemble.mean)
+        found = x.new_empty(len(x), ensemble.num_pdfs, device=ensemble.device)
+        which = self._folds(index)
+        for fold in which.unique().tolist():
+            rows = torch.nonzero(which == fold)[:, 0].to(x.device)
+            logits = ensemble.logits(x.index_select(0, rows), self._of[fold])
+            found.index_copy_(0, rows.to(found.device), combine(logits, temperature, ensemble.mean))
+        return found

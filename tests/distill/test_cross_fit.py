@@ -1,0 +1,147 @@
+"""Cross-fitted soft targets: a frame is taught by those alone who never saw its speaker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdasr import io
+from kdasr.data.folds import UNSEEN, Folds
+from kdasr.data.frames import FrameExamples, FrameOptions, FrameSource
+from kdasr.data.table import FrameTable
+from kdasr.distill import inspection
+from kdasr.distill.cross_fit import Teachers
+from kdasr.distill.ensemble import Ensemble, combine
+from kdasr.distill.loss import DistillOptions
+from kdasr.distill.soft_targets import LiveTargets, SoftTargets, SoftTargetsJob, make
+from kdasr.distill.store import StoreOptions
+from kdasr.distill.student import StudentJob, train_student
+from kdasr.models.dnn import DnnOptions
+from kdasr.refusal import Refusal
+from kdasr.train.job import TrainJob, train_members
+from kdasr.train.loop import TrainOptions
+from tests.tables import speech, write_alignment, write_features
+
+CONTEXT = FrameOptions(3, 2)
+OPTIONS = TrainOptions(epochs=2, batch_size=64, device="cpu", folds=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A set of eight speakers, one of others without labels, and `members/member-0` to `member-2`, of two folds."""
+    folder, features, pdfs = tmp_path_factory.mktemp("cross"), dict[str, Any](), dict[str, Any]()
+    for number, name in enumerate("abcdefgh"):
+        each = speech(2, number, prefix=name)
+        features, pdfs = features | each[0], pdfs | each[1]
+    write_features(folder / "feats", features)
+    write_alignment(folder / "ali", pdfs, 8)
+    write_features(folder / "more", speech(2, 99, prefix="x")[0])
+    train_members(job(folder, OPTIONS), [0, 1, 2], 1)
+    return folder
+
+
+def source(folder: Path) -> FrameSource:
+    return FrameSource(folder / "feats", folder / "ali", CONTEXT)
+
+
+def job(folder: Path, options: TrainOptions, name: str = "members") -> TrainJob:
+    return TrainJob(folder / name, source(folder), None, options, DnnOptions(1, 24), threads=1)
+
+
+@pytest.fixture
+def examples(folder: Path) -> FrameExamples:
+    more = [FrameTable(folder / "more")]
+    return FrameExamples(FrameTable(folder / "feats"), FrameTable(folder / "ali"), CONTEXT, more)
+
+
+def test_a_member_is_not_trained_on_the_fold_of_its_seed(folder):
+    examples, seen = source(folder).open(), []
+    folds = Folds(examples, 2)(torch.arange(len(examples)))
+    for seed in (0, 1, 2):
+        info = io.read_info(folder / "members" / f"member-{seed}", "train")
+        seen.append(info["num_examples"])
+        assert info["num_examples"] == int((folds != seed % 2).sum())
+    assert seen[0] + seen[1] == len(examples) and seen[0] == seen[2]
+
+
+@pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
+def test_an_example_is_taught_by_those_that_left_it_out_and_by_all_if_none_was_trained_on_it(folder, examples, mean):
+    ensemble = Ensemble.load(folder / "members", mean)
+    index = torch.randperm(len(examples))
+    x, _ = examples.batch(index)
+    taught, logits = Teachers(ensemble, examples).log_probabilities(index, x, 2.0), ensemble.logits(x)
+    folds = Folds(examples, 2)(index)
+    for fold, members in ((0, [0, 2]), (1, [1]), (UNSEEN, [0, 1, 2])):
+        rows = folds == fold
+        assert int(rows.sum()) > 50
+        torch.testing.assert_close(taught[rows], combine(logits[members][:, rows], 2.0, mean), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(taught.exp().sum(1), torch.ones(len(index)))
+
+
+def test_live_and_stored_targets_are_cross_fitted_alike(folder, examples, tmp_path):
+    ensemble, index = Ensemble.load(folder / "members"), torch.randperm(len(examples))[:200]
+    transfer = replace(source(folder), transfer=(folder / "more",))
+    members = tuple(folder / "members" / f"member-{seed}" for seed in (0, 1, 2))
+    make(SoftTargetsJob(tmp_path / "soft", transfer, members, DistillOptions(2.0), StoreOptions(8, 1.0, 16)))
+    stored, live = SoftTargets(tmp_path / "soft", examples, 2.0), LiveTargets(ensemble, 2.0, examples)
+    torch.testing.assert_close(stored.batch(index).dense(), live.batch(index), atol=1e-6, rtol=5e-4)
+    assert float((live.batch(index) - ensemble.probabilities(examples.batch(index)[0], 2.0)).abs().max()) > 0.01
+    assert inspection.divergence(stored, ensemble, examples)[1] < 1e-4
+
+
+def test_a_student_learns_from_cross_fitted_members(folder, tmp_path):
+    student = StudentJob(
+        tmp_path / "student",
+        source(folder),
+        None,
+        None,
+        (folder / "members",),
+        TrainOptions(epochs=1, batch_size=64, device="cpu"),
+        DnnOptions(1, 24),
+        DistillOptions(2.0),
+        threads=1,
+    )
+    assert train_student(student)["num_examples"] == len(source(folder).open())
+
+
+def test_what_is_scored_is_answered_by_all_members(folder):
+    ensemble = Ensemble.load(folder / "members")
+    x, _ = source(folder).open().batch(torch.arange(20))
+    torch.testing.assert_close(ensemble.log_probabilities(x), combine(ensemble.logits(x), 1.0, "arithmetic"))
+
+
+def test_a_fold_that_no_member_left_out_is_refused(folder, examples):
+    told = (
+        r"member-0, .*member-2: no teacher for a part of the training set .expected a member that left out each of 2 "
+        r"folds, found none that left out 1.; train members of more seeds: member-s leaves out fold s % 2"
+    )
+    with pytest.raises(Refusal, match=told):
+        LiveTargets(Ensemble.load([folder / "members" / "member-0", folder / "members" / "member-2"]), 2.0, examples)
+
+
+def test_members_of_other_folds_are_refused(folder, examples):
+    train_members(job(folder, replace(OPTIONS, folds=3), "others"), [1], 1)
+    both = Ensemble.load([folder / "members" / "member-0", folder / "others" / "member-1"])
+    told = "folds of the ensemble's members does not match .expected 2, found 3.; train all members with one"
+    with pytest.raises(Refusal, match=told):
+        Teachers(both, examples)
+
+
+def test_a_model_that_goes_on_from_one_that_saw_the_fold_is_refused(folder, tmp_path):
+    start = folder / "members" / "member-1"
+    own = replace(job(tmp_path, OPTIONS), source=source(folder), start=start)
+    told = (
+        r"member-1: the model to go on from was trained on the fold that this one leaves out "
+        r".expected a model of train.folds 2 that left out fold 0, found one that left out fold 1.; name another"
+    )
+    with pytest.raises(Refusal, match=told):
+        train_members(own, [0], 1)
+    train_members(own, [1], 1)
+    plain = replace(job(tmp_path, replace(OPTIONS, folds=0), "plain"), source=source(folder))
+    train_members(plain, [5], 1)
+    with pytest.raises(Refusal, match="found one that left out none"):
+        train_members(replace(own, folder=tmp_path / "again", start=tmp_path / "plain" / "member-5"), [0], 1)
