@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ MODEL = "model"  # folder of a cell's own model, in the cell's
 @options.settings
 @click.argument("out", type=click.Path(path_type=Path))
 @sets.training_set
+@sets.transfer_sets
 @sets.dev_set
 @sets.test_set
 @click.option(
@@ -63,6 +64,7 @@ def command(
     """Compute the cells of section `study` of the settings, each in OUT/<cell>; write results.json, .md and .png.
 
     A cell that is done, or known, is not done again. One that is refused is told at the end, the others are computed.
+    Students alone learn from transfer sets.
     """
     from kdasr import io, log
     from kdasr.distill import study
@@ -126,7 +128,7 @@ def _decoding(
 
 @dataclass(frozen=True)
 class Plan:
-    """What all cells share: sets, settings, pool."""
+    """What all cells share: sets, settings, pool. Transfer sets of the training set are the students' alone."""
 
     out: Path
     settings: options.Settings
@@ -156,7 +158,8 @@ class Plan:
         return make(cell, own, self.out / cell.name)
 
     def _baseline(self, cell: Cell, own: options.Settings, folder: Path) -> CellJob:
-        job = sets.train_job(folder / MODEL, own, self.train, self.dev, self.overwrite)
+        labelled = replace(self.train, transfer=())
+        job = sets.train_job(folder / MODEL, own, labelled, self.dev, self.overwrite)
         member = self.pool.made_as(job.made) if self.pool else None
         return self._cell(cell, own, None if member else job, (member or job.folder,), job.made.options)
 
@@ -166,6 +169,7 @@ class Plan:
 
     def _student(self, cell: Cell, own: options.Settings, folder: Path) -> CellJob:
         from kdasr import io
+        from kdasr.distill.study import hashed
 
         if self.soft_targets and cell.members:
             do = "leave --soft-targets out, so that members teach, or the axis"
@@ -179,7 +183,9 @@ class Plan:
             (self.soft_targets, tuple(map(str, teachers))),
             self.overwrite,
         )
-        taught = self._hash(teachers) if job.soft_targets is None else io.fingerprint(job.soft_targets, "soft-targets")
+        transfer = [value for name, value in job.source.fingerprints().items() if name.startswith("transfer_")]
+        taught = io.fingerprint(job.soft_targets, "soft-targets") if job.soft_targets else self._hash(teachers)
+        taught = hashed([taught, *transfer]) if transfer else taught
         return self._cell(cell, own, job, (job.folder,), job.made.options, taught)
 
     def _members(self, cell: Cell) -> tuple[Path, ...]:

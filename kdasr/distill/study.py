@@ -73,7 +73,7 @@ class CellJob:
         mean: of them.
         sets: `dev`, and `test` if there is one.
         settings: what its row records, see `cells.set_apart`.
-        teachers: content hash of what taught it, or of the members that it is made of.
+        teachers: content hash of what taught it and of the transfer sets, or of the members that it is made of.
         overwrite: as `io.begin`'s.
         words: counts word errors once the models are there; None: they are not wanted.
     """
@@ -181,8 +181,10 @@ class Results:
             Refusal: they are of other sets, or one is another result of a cell that is here.
         """
         do = "leave the file out, or make its sets again"
-        shared = {name: value for name, value in other.inputs.items() if name in self.inputs}
-        io.expect_same("the sets of the results", {name: self.inputs[name] for name in shared}, shared, where, do)
+        both = self.inputs.keys() & other.inputs.keys()
+        both |= {name for name in self.inputs.keys() | other.inputs.keys() if name.startswith("transfer_")}
+        ours, theirs = ({name: each.get(name) for name in sorted(both)} for each in (self.inputs, other.inputs))
+        io.expect_same("the sets of the results", ours, theirs, where, do)
         here = {row["cell"]: row for row in self.rows}
         for row in other.rows:
             io.expect_same(f"results of {row['cell']}", here.get(row["cell"], row), row, where, "leave one file out")

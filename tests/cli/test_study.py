@@ -158,6 +158,25 @@ def test_known_results_of_other_settings_teachers_or_sets_are_refused(folder, tm
     assert "other.json: not the results of a study" in error and not (folder / "after").exists()
 
 
+def test_students_alone_learn_from_transfer_sets(folder, capsys):
+    study = "\n  {seeds: [0], student: {members: 2}, ensemble: {members: 2}, baseline: {}}\n"
+    features = write_set(folder / "more", 6, seed=4)[0] / "utterances.jsonl"
+    features.write_text(features.read_text().replace('"u', '"more-u'))
+    transfer = ("--transfer", features.parent)
+    run(folder, "alone", study=study)
+    run(folder, "more-speech", *transfer, study=study)
+    alone, more = rows(folder, "alone"), rows(folder, "more-speech")
+    student = "student,members=2,seed=0"
+    assert {name for name in alone if alone[name] == more[name]} == alone.keys() - {student}
+    assert alone[student]["teachers"] != more[student]["teachers"]
+    taught, with_more = (io.read_info(folder / name / student / "model") for name in ("alone", "more-speech"))
+    assert taught["num_examples"] < with_more["num_examples"]
+    error = refused(capsys, folder, "mixed", "--known", folder / "alone" / "results.json", *transfer, study=study)
+    assert "alone/results.json: transfer_0 of the sets of the results does not match" in error
+    error = refused(capsys, folder, "mixed", "--known", folder / "more-speech" / "results.json", study=study)
+    assert "more-speech/results.json: transfer_0 of the sets of the results does not match" in error
+
+
 def test_a_failed_cell_is_told_at_the_end_and_the_others_are_computed(folder, capsys):
     study = "\n  {student: {student.select: [last, frist]}, baseline: {}, reference: 'student,student.select=frist'}\n"
     last = refused(capsys, folder, "failed", study=study)
