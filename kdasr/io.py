@@ -31,6 +31,15 @@ from kdasr import lock, log, memory
 from kdasr.refusal import Refusal
 
 MAKING, INFO = lock.MAKING, "info.json"
+OFF: tuple[Any, ...] = (
+    None,
+    False,
+    0,
+    "",
+    "auto",
+    [],
+    {},
+)  # values by which an option does nothing, or lets the program choose
 # They tell of the way, not of the result:
 UNHASHED = (MAKING, INFO, "metrics.jsonl", "checkpoint.safetensors", "time.json")
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
@@ -260,6 +269,23 @@ class Made:
         record: dict[str, Any] = plain({"verb": self.verb, "options": self.options, "inputs": self.inputs})
         return record
 
+    def difference(self, record: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+        """The first key path at which a folder's record says that something else made it, with both values.
+
+        An option that an older version had not yet is none while it is off.
+        """
+        now = self.as_json()
+        before = {key: record.get(key) for key in now}
+        return first_difference({**before, "options": _with_newer(before["options"], now["options"])}, now)
+
+
+def _with_newer(before: Any, now: Any) -> Any:
+    """Options of a record, and those of the present ones that it lacks and that are off."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return before
+    newer = {key: value for key, value in now.items() if key not in before and value in OFF}
+    return newer | {key: _with_newer(value, now.get(key)) for key, value in before.items()}
+
 
 def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
     """Opens an output folder; False when it is already whole and up to date.
@@ -299,8 +325,7 @@ def _is_up_to_date(folder: Path, made: Made, overwrite: bool) -> bool:
         raise Refusal("the output folder holds files that kdasr did not make", where=folder, do="name another folder")
     if mark is None or not content:
         return False
-    before, now = _read_record(mark), made.as_json()
-    difference = first_difference({key: before.get(key) for key in now}, now)
+    difference = made.difference(_read_record(mark))
     if difference and overwrite:
         _clear(folder)
         return False

@@ -52,13 +52,8 @@ class Pool:
 
     def made_as(self, made: io.Made) -> Path | None:
         """The member that is the very model which `made` would give, if there is one."""
-        record = made.as_json()
-        same = (
-            path
-            for path, info in zip(self.folders, self.infos, strict=True)
-            if all(info[key] == value for key, value in record.items())
-        )
-        return next(same, None)
+        each = zip(self.folders, self.infos, strict=True)
+        return next((path for path, info in each if made.difference(info) is None), None)
 
 
 @dataclass(frozen=True)
