@@ -31,15 +31,7 @@ from kdasr import lock, log, memory
 from kdasr.refusal import Refusal
 
 MAKING, INFO = lock.MAKING, "info.json"
-OFF: tuple[Any, ...] = (
-    None,
-    False,
-    0,
-    "",
-    "auto",
-    [],
-    {},
-)  # values by which an option does nothing, or lets the program choose
+OFF: tuple[Any, ...] = (None, False, 0, "", "auto", [], {})  # an option does nothing so, or the program chooses
 # They tell of the way, not of the result:
 UNHASHED = (MAKING, INFO, "metrics.jsonl", "checkpoint.safetensors", "time.json")
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places

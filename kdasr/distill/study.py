@@ -19,7 +19,7 @@ from kdasr.distill.student import StudentJob, train_student
 from kdasr.refusal import Refusal
 from kdasr.train.job import TrainJob, train_model
 
-RESULTS, WORDS = "results.json", "words"
+RESULTS, WORDS, TRAINING = "results.json", "words", "training"
 Row = dict[str, Any]
 
 
@@ -119,6 +119,17 @@ def hashed(prints: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
 
 
+def training_accuracy(model: Path) -> dict[str, float]:
+    """`accuracy` in the epoch whose weights a model has, as it was trained: with dropout and noise; {} if not known."""
+    epochs = [line for line in log.read_metrics(model / "metrics.jsonl") if "dev_accuracy" in line]
+    options = io.read_info(model)["options"]
+    if not epochs:
+        return {}
+    if options.get("student", options.get("train", {})).get("select") == "best_dev":
+        return {"accuracy": max(epochs, key=lambda line: line["dev_accuracy"])["accuracy"]}
+    return {"accuracy": epochs[-1]["accuracy"]}
+
+
 def compute(job: CellJob) -> dict[str, Any] | Refusal:
     """Trains and scores one cell; set -> score, and word errors; or why there are none."""
     try:
@@ -130,6 +141,8 @@ def compute(job: CellJob) -> dict[str, Any] | Refusal:
             name: asdict(score_models(job.folder / name, job.models, source, job.mean, overwrite=job.overwrite))
             for name, source in job.sets.items()
         }
+        if len(job.models) == 1 and (trained := training_accuracy(job.models[0])):
+            scores[TRAINING] = trained
         return {**scores, WORDS: job.words()} if job.words else scores
     except Refusal as refusal:
         return refusal

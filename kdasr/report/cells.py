@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kdasr.distill.study import Row, value
+from kdasr.distill.study import TRAINING, Row, value
 from kdasr.refusal import unknown_name
 from kdasr.report.paired import Difference, over_seeds, over_utterances
 from kdasr.report.tables import NONE, spread, table
@@ -126,7 +126,9 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
     against, varied = referred(found, reference), axes(rows)
     sets = [of for of in SETS if any(of in row for row in rows)]
     words = [of for of in SETS if any(of in row.get("words", {}) for row in rows)]
-    header = ["system", *varied, "seeds", *(column for of in sets for column in _titles(of, rows))]
+    trained = any(TRAINING in row for row in rows)
+    header = ["system", *varied, "seeds", *(["training accuracy %"] if trained else [])]
+    header += [column for of in sets for column in _titles(of, rows)]
     header += [f"WER %, {of}" for of in words]
     header += [f"accuracy − reference, {of}" for of in sets] + [f"WER − reference, {of}" for of in words]
     kept = {(system.name, of): shares(system, found, against, of) for system in found for of in sets}
@@ -138,6 +140,7 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
                 f"**{cell}**" if system is first and number == 0 else cell
                 for number, cell in enumerate(_head(system, varied))
             ),
+            *([_trained(system)] if trained else []),
             *(cell for of in sets for cell in _scores(system, of, rows)),
             *(_word_rate(system, of) for of in words),
             *_compared(system, against, sets, words),
@@ -145,7 +148,7 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
         ]
         for system in found
     ]
-    return f"{table(header, lines)}\n{_note(against, first, bool(words), any(kept.values()))}"
+    return f"{table(header, lines)}\n{_note(against, first, trained, bool(words), any(kept.values()))}"
 
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
@@ -178,6 +181,10 @@ def _scores(system: System, of: str, rows: Sequence[Row]) -> Iterator[str]:
     yield spread(system.scores(of, "cross_entropy"), 4)
 
 
+def _trained(system: System) -> str:
+    return spread([100 * row[TRAINING]["accuracy"] for row in system.rows if TRAINING in row], 2)
+
+
 def _word_rate(system: System, of: str) -> str:
     decoded = [row["words"][of] for row in system.rows if "words" in row]
     return spread([100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in decoded], 2)
@@ -194,17 +201,18 @@ def _compared(system: System, against: System, sets: Sequence[str], words: Seque
         yield told(word_difference(system, against, of))
 
 
-def _note(against: System, first: System, decoded: bool, taught: bool) -> str:
+def _note(against: System, first: System, trained: bool, decoded: bool, taught: bool) -> str:
     words = (
         " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
         " penalty are chosen on dev."
     )
     share = " Share of gain: (student − reference) / (ensemble of its teachers − reference), a seed each."
+    as_trained = " Training accuracy: of the epoch whose weights are taken, with dropout and noise." if trained else ""
     return (
         f"Reference: `{against.name}`. Best on dev: `{first.name}`. ±: standard deviation (n − 1) over seeds, then the"
         " range. Accuracy − reference: mean over the n seeds that both have, 95 % interval by Student's t (taken for"
         " normal), two-sided p by all flips of the signs, which n seeds cannot bring below 2^(1 − n): 0.25 for 3, 0.063"
         " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other."
-        f"{words if decoded else ''}{share if taught else ''} Each comparison stands alone: of 20 one will seem real by"
-        " chance. Test chooses nothing.\n"
+        f"{as_trained}{words if decoded else ''}{share if taught else ''} Each comparison stands alone: of 20 one will"
+        " seem real by chance. Test chooses nothing.\n"
     )

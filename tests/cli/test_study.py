@@ -18,6 +18,7 @@ from kdasr import io
 from kdasr.cli import cli, main
 from kdasr.data.frames import FrameOptions, FrameSource
 from kdasr.distill.ensemble import Ensemble, tally
+from kdasr.log import read_metrics
 from tests.tables import write_set
 
 SETTINGS = """
@@ -199,6 +200,22 @@ def test_a_baseline_of_other_settings_is_no_member_of_the_pool(folder):
     assert trained == ["baseline,train.fraction=0.3,seed=1"]
     found = rows(folder, "parts")
     assert found["baseline,train.fraction=0.3,seed=1"]["settings"]["train.fraction"] == 0.3
+
+
+def test_a_study_tells_how_well_each_net_learnt_its_training_set(folder):
+    study = "\n  {baseline: {train.select: [last, best_dev]}, student: {members: 2}, ensemble: {members: 2}}\n"
+    run(folder, "training", "--set", "train.epochs=12", study=study)
+    found = rows(folder, "training")
+    for cell, row in found.items():
+        if row["kind"] == "ensemble":
+            assert "training" not in row
+            continue
+        lines = read_metrics(folder / "training" / cell / "model" / "metrics.jsonl")
+        epochs = [line for line in lines if "dev_accuracy" in line]
+        chosen = max(epochs, key=lambda line: line["dev_accuracy"]) if "best_dev" in cell else epochs[-1]
+        assert row["training"] == {"accuracy": chosen["accuracy"]}
+    table = (folder / "training" / "results.md").read_text()
+    assert "| training accuracy % |" in table and "with dropout and noise" in table
 
 
 def test_equal_cells_of_two_tables_are_computed_once(folder):
