@@ -119,15 +119,18 @@ def hashed(prints: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
 
 
-def training_accuracy(model: Path) -> dict[str, float]:
-    """`accuracy` in the epoch whose weights a model has, as it was trained: with dropout and noise; {} if not known."""
+def learning(model: Path) -> dict[str, Any]:
+    """How a model learnt: `dev`, accuracy after each epoch, and `accuracy`, that on the training set; {} if unknown.
+
+    The latter is of the epoch whose weights the model has, with dropout and noise as they were.
+    """
     epochs = [line for line in log.read_metrics(model / "metrics.jsonl") if "dev_accuracy" in line]
-    options = io.read_info(model)["options"]
     if not epochs:
         return {}
-    if options.get("student", options.get("train", {})).get("select") == "best_dev":
-        return {"accuracy": max(epochs, key=lambda line: line["dev_accuracy"])["accuracy"]}
-    return {"accuracy": epochs[-1]["accuracy"]}
+    options = io.read_info(model)["options"]
+    select = options.get("student", options.get("train", {})).get("select")
+    taken = max(epochs, key=lambda line: line["dev_accuracy"]) if select == "best_dev" else epochs[-1]
+    return {"accuracy": taken["accuracy"], "dev": [round(line["dev_accuracy"], 4) for line in epochs]}
 
 
 def compute(job: CellJob) -> dict[str, Any] | Refusal:
@@ -141,8 +144,8 @@ def compute(job: CellJob) -> dict[str, Any] | Refusal:
             name: asdict(score_models(job.folder / name, job.models, source, job.mean, overwrite=job.overwrite))
             for name, source in job.sets.items()
         }
-        if len(job.models) == 1 and (trained := training_accuracy(job.models[0])):
-            scores[TRAINING] = trained
+        if len(job.models) == 1 and (learnt := learning(job.models[0])):
+            scores[TRAINING] = learnt
         return {**scores, WORDS: job.words()} if job.words else scores
     except Refusal as refusal:
         return refusal

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdasr.distill.study import Row, value
+from kdasr.distill.study import TRAINING, Row, value
 from kdasr.report.cells import SETS, System, axes, shown, systems
 from kdasr.report.panels import panels
 
+CURVES = ("", "")  # in place of an axis and what is drawn along it
 LOGARITHMIC = 5  # from this ratio of the largest to the smallest value on
 
 
@@ -57,11 +58,53 @@ def _scores(system: System, measure: str) -> tuple[float, ...]:
     return tuple(100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in counted)
 
 
+def telling(rows: Sequence[Row]) -> list[str]:
+    """Axes that are enough to tell systems of a kind from each other, of those on which rows differ, in their order."""
+    chosen: list[str] = []
+    for axis in axes(rows):
+        if len(_labels(rows, [*chosen, axis])) > len(_labels(rows, chosen)):
+            chosen.append(axis)
+    return chosen
+
+
+def _labels(rows: Sequence[Row], chosen: Sequence[str]) -> set[str]:
+    return {_label(row, chosen) for row in rows}
+
+
+def _label(row: Row, chosen: Sequence[str]) -> str:
+    named = [f"{axis.rpartition('.')[2]} {shown(at)}" for axis in chosen if (at := value(row, axis)) is not None]
+    return ", ".join([row["kind"], *named])
+
+
+def curves(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Name of a system -> dev frame accuracy after each epoch, per cent, mean over seeds; of those that know it."""
+    found: dict[str, list[float]] = {}
+    for system in systems(rows):
+        known = [each for row in system.rows if (each := row.get(TRAINING, {}).get("dev"))]
+        if known:
+            means = [100 * statistics.fmean(epoch) for epoch in zip(*known, strict=False)]
+            found[_label(system.rows[0], telling(rows))] = means
+    return found
+
+
+def _draw_curves(figure: Any, rows: Sequence[Row]) -> None:
+    for name, epochs in curves(rows).items():
+        figure.plot([100 * (epoch + 1) / len(epochs) for epoch in range(len(epochs))], epochs, linewidth=1, label=name)
+    figure.set(xlabel="epochs, % of all", ylabel="frame accuracy %, dev")
+    figure.legend(fontsize=6)
+
+
 def draw_study(path: str | Path, rows: Sequence[Row]) -> bool:
-    """Draws means along each axis, with one standard deviation over seeds to both sides; False without any line."""
+    """Draws means along each axis, with one standard deviation over seeds to both sides, and learning curves.
+
+    False without any line.
+    """
     keys = [(axis, measure) for measure in measures(rows) for axis in axes(rows) if lines(rows, axis, measure)]
+    keys += [CURVES] if curves(rows) else []
 
     def panel(figure: Any, key: tuple[str, str]) -> None:
+        if key == CURVES:
+            return _draw_curves(figure, rows)
         axis, measure = key
         found = lines(rows, axis, measure)
         for line in found:

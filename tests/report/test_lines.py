@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdasr.distill.study import Row
-from kdasr.report.lines import draw_study, lines, measures
+from kdasr.report.lines import curves, draw_study, lines, measures, telling
 from tests.report import runs
 
 
@@ -39,6 +39,26 @@ def test_a_cell_of_another_table_is_a_point_where_its_settings_fit():
     found = {line.name: line.points for line in lines(study(), "members", "frame accuracy %, dev")}
     assert found.keys() == {"student, temperature 2", "ensemble"}
     assert [at for at, _ in found["student, temperature 2"]] == [2, 5] == [at for at, _ in found["ensemble"]]
+
+
+def test_curves_are_named_by_what_tells_systems_apart_and_are_means_over_seeds():
+    few = {"train.fraction": 0.03, "train.epochs": 3}
+    found = [row("baseline", s, 0.6, {}, training={"accuracy": 0.7, "dev": [0.5, 0.6]}) for s in (0, 1)]
+    found += [row("baseline", s, 0.3, few, training={"accuracy": 0.9, "dev": [0.2, s / 10, 0.3]}) for s in (0, 4)]
+    found += [row("student", 0, 0.5, {"student.epochs": 8}, training={"accuracy": 0.7, "dev": [0.4]})]
+    found += [row("ensemble", None, 0.6, {"members": 2}, members=2)]
+    assert telling(found) == ["train.fraction"]
+    assert {name: [round(x, 6) for x in values] for name, values in curves(found).items()} == {
+        "baseline, fraction 1": [50, 60],
+        "baseline, fraction 0.03": [20, 20, 30],
+        "student": [40],
+    }
+    assert curves(study()) == {}
+
+
+def test_a_study_whose_systems_differ_along_several_axes_at_once_is_drawn_by_its_curves(tmp_path):
+    found = [row("baseline", 0, 0.6, {}, training={"accuracy": 0.7, "dev": [0.5, 0.6]})]
+    assert draw_study(tmp_path / "curves.png", found)
 
 
 def test_word_errors_are_drawn_where_all_was_decoded_and_test_where_all_was_tested():
