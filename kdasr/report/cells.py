@@ -98,6 +98,24 @@ def shares(system: System, found: Sequence[System], reference: System, of: str) 
     return [100 * (score - start) / (end - start) for score in system.by_seed(of).values()] if end > start else []
 
 
+def won_back(system: System, found: Sequence[System], of: str) -> list[float]:
+    """Share of what a part of the data costs that a student of that part wins back, per cent, a seed each (table 5).
+
+    From hard labels of the same part to those of all data, of each the baseline that is best on dev; none where the study
+    has them not.
+    """
+    row = system.rows[0]
+    part = value(row, "student.fraction")
+    if row["kind"] != "student" or part == 1:
+        return []
+    baselines = [other for other in found if other.rows[0]["kind"] == "baseline"]
+    sides = [[each for each in baselines if value(each.rows[0], "train.fraction") == size] for size in (part, 1)]
+    if not all(sides):
+        return []
+    start, end = (statistics.fmean(best(side).by_seed(of).values()) for side in sides)
+    return [100 * (score - start) / (end - start) for score in system.by_seed(of).values()] if end > start else []
+
+
 def word_difference(system: System, reference: System, of: str) -> Difference | None:
     """Difference in word error rate, by bootstrap over the utterances; None where one was not decoded."""
     sides = [[row["words"][of]["errors"] for row in each.rows if "words" in row] for each in (system, reference)]
@@ -133,6 +151,8 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
     header += [f"accuracy − reference, {of}" for of in sets] + [f"WER − reference, {of}" for of in words]
     kept = {(system.name, of): shares(system, found, against, of) for system in found for of in sets}
     header += [f"share of gain %, {of}" for of in sets if any(kept.values())]
+    won = {(system.name, of): won_back(system, found, of) for system in found for of in sets}
+    header += [f"gap won back %, {of}" for of in sets if any(won.values())]
     first = best(found)
     lines = [
         [
@@ -145,10 +165,13 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
             *(_word_rate(system, of) for of in words),
             *_compared(system, against, sets, words),
             *(spread(kept[system.name, of], 0) for of in sets if any(kept.values())),
+            *(spread(won[system.name, of], 0) for of in sets if any(won.values())),
         ]
         for system in found
     ]
-    return f"{table(header, lines)}\n{_note(against, first, trained, bool(words), any(kept.values()))}"
+    return (
+        f"{table(header, lines)}\n{_note(against, first, trained, bool(words), any(kept.values()), any(won.values()))}"
+    )
 
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
@@ -201,18 +224,22 @@ def _compared(system: System, against: System, sets: Sequence[str], words: Seque
         yield told(word_difference(system, against, of))
 
 
-def _note(against: System, first: System, trained: bool, decoded: bool, taught: bool) -> str:
+def _note(against: System, first: System, trained: bool, decoded: bool, taught: bool, part: bool) -> str:
     words = (
         " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
         " penalty are chosen on dev."
     )
     share = " Share of gain: (student − reference) / (ensemble of its teachers − reference), a seed each."
+    gap = (
+        " Gap won back: (student − hard labels of the same part of the data) / (hard labels of all − of the part), of hard"
+        " labels the mean of the baseline that is best on dev."
+    )
     as_trained = " Training accuracy: of the epoch whose weights are taken, with dropout and noise." if trained else ""
     return (
         f"Reference: `{against.name}`. Best on dev: `{first.name}`. ±: standard deviation (n − 1) over seeds, then the"
         " range. Accuracy − reference: mean over the n seeds that both have, 95 % interval by Student's t (taken for"
         " normal), two-sided p by all flips of the signs, which n seeds cannot bring below 2^(1 − n): 0.25 for 3, 0.063"
         " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other."
-        f"{as_trained}{words if decoded else ''}{share if taught else ''} Each comparison stands alone: of 20 one will"
+        f"{as_trained}{words if decoded else ''}{share if taught else ''}{gap if part else ''} Each comparison stands alone: of 20 one will"
         " seem real by chance. Test chooses nothing.\n"
     )

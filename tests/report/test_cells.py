@@ -27,6 +27,22 @@ T5 = [row("student", seed, 0.62 + seed / 50, {"distill.temperature": 5.0}) for s
 BASE = [row("baseline", seed, 0.58) for seed in (0, 1)]
 
 
+def test_what_a_part_of_the_data_costs_and_how_much_of_it_soft_targets_win_back():
+    part, hot = {"train.fraction": 0.1}, {"train.fraction": 0.1, "train.epochs": 9}
+    base = [row("baseline", s, 0.6 + s / 100, {}) for s in (0, 1)]  # 60.5
+    hard = [row("baseline", s, 0.4 + s / 100, part) for s in (0, 1)]  # 40.5, the better one on dev
+    worse = [row("baseline", s, 0.3, hot) for s in (0, 1)]
+    soft = [row("student", s, 0.505 + s / 10, {"student.fraction": 0.1}) for s in (0, 1)]
+    other = [row("student", 0, 0.5, {"student.fraction": 0.3}), row("student", 0, 0.7, {})]
+    header, _, *found = lines(cells.study_table([*base, *hard, *worse, *soft, *other], "baseline"))
+    assert header[-1] == "gap won back %, dev"
+    assert [each[-1] for each in found] == ["–", "–", "–", "75 ± 35 (50–100)", "–", "–"]
+    assert "Gap won back: (student − hard labels of the same part" in cells.study_table(
+        [*base, *hard, *soft], "baseline"
+    )
+    assert "ap won back" not in cells.study_table([*base, *soft], "baseline")
+
+
 def test_rows_are_grouped_over_seeds_with_mean_deviation_and_range():
     header, _, *found = lines(cells.study_table([*BASE, *T1, *T5], "baseline"))
     assert header[:3] == ["system", "distill.temperature", "seeds"] and header[3] == "frame accuracy %, dev"
