@@ -14,6 +14,16 @@ from kdasr.report.tables import NONE, spread, table
 
 SAMPLES, SEED = 2000, 0  # of the bootstrap over utterances
 SETS = ("dev", "test")
+AS_TRAINED = " Training accuracy: of the epoch whose weights are taken, with dropout and noise."
+WORDS_COMPARED = (
+    " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
+    " penalty are chosen on dev."
+)
+SHARE = " Share of gain: (student − reference) / (ensemble of its teachers − reference), a seed each."
+WON_BACK = (
+    " Gap won back: (student − hard labels of the same part of the data) / (hard labels of all − of the part), of hard"
+    " labels the mean of the baseline that is best on dev."
+)
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,7 @@ def shares(system: System, found: Sequence[System], reference: System, of: str) 
 def won_back(system: System, found: Sequence[System], of: str) -> list[float]:
     """Share of what a part of the data costs that a student of that part wins back, per cent, a seed each (table 5).
 
-    From hard labels of the same part to those of all data, of each the baseline that is best on dev; none where the study
-    has them not.
+    From hard labels of the same part to those of all data, of each the baseline that is best on dev; none without them.
     """
     row = system.rows[0]
     part = value(row, "student.fraction")
@@ -169,9 +178,8 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
         ]
         for system in found
     ]
-    return (
-        f"{table(header, lines)}\n{_note(against, first, trained, bool(words), any(kept.values()), any(won.values()))}"
-    )
+    told_of = {AS_TRAINED: trained, WORDS_COMPARED: words, SHARE: any(kept.values()), WON_BACK: any(won.values())}
+    return f"{table(header, lines)}\n{_note(against, first, ''.join(text for text, shown in told_of.items() if shown))}"
 
 
 def _head(system: System, varied: Sequence[str]) -> list[str]:
@@ -224,22 +232,11 @@ def _compared(system: System, against: System, sets: Sequence[str], words: Seque
         yield told(word_difference(system, against, of))
 
 
-def _note(against: System, first: System, trained: bool, decoded: bool, taught: bool, part: bool) -> str:
-    words = (
-        " WER − reference: errors of all seeds, 95 % interval and p by bootstrap over the same utterances; weight and"
-        " penalty are chosen on dev."
-    )
-    share = " Share of gain: (student − reference) / (ensemble of its teachers − reference), a seed each."
-    gap = (
-        " Gap won back: (student − hard labels of the same part of the data) / (hard labels of all − of the part), of hard"
-        " labels the mean of the baseline that is best on dev."
-    )
-    as_trained = " Training accuracy: of the epoch whose weights are taken, with dropout and noise." if trained else ""
+def _note(against: System, first: System, columns: str) -> str:
     return (
         f"Reference: `{against.name}`. Best on dev: `{first.name}`. ±: standard deviation (n − 1) over seeds, then the"
         " range. Accuracy − reference: mean over the n seeds that both have, 95 % interval by Student's t (taken for"
         " normal), two-sided p by all flips of the signs, which n seeds cannot bring below 2^(1 − n): 0.25 for 3, 0.063"
         " for 5, 0.002 for 10. A system without seeds is compared with each seed of the other."
-        f"{as_trained}{words if decoded else ''}{share if taught else ''}{gap if part else ''} Each comparison stands alone: of 20 one will"
-        " seem real by chance. Test chooses nothing.\n"
+        f"{columns} Each comparison stands alone: of 20 one will seem real by chance. Test chooses nothing.\n"
     )
