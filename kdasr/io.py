@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -262,21 +262,48 @@ class Made:
         return record
 
     def difference(self, record: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-        """The first key path at which a folder's record says that something else made it, with both values.
-
-        An option that an older version had not yet is none while it is off.
-        """
-        now = self.as_json()
-        before = {key: record.get(key) for key in now}
-        return first_difference({**before, "options": _with_newer(before["options"], now["options"])}, now)
+        """The first key path at which a folder's record says that something else made it, with both values."""
+        verb = first_difference(record.get("verb"), self.verb, "verb")
+        options = option_difference(record.get("options"), self.options, "options")
+        return verb or options or first_difference(record.get("inputs"), plain(self.inputs), "inputs")
 
 
-def _with_newer(before: Any, now: Any) -> Any:
-    """Options of a record, and those of the present ones that it lacks and that are off."""
+def option_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first key path at which recorded options and present ones differ, with both values; None without one.
+
+    An option that an older version had not yet makes no difference while it is at its default and off.
+
+    Args:
+        before: JSON.
+        now: a dataclass, or JSON with some in it, whose own defaults count.
+        name: of the options.
+    """
+    return first_difference(_with_newer(before, plain(now), _defaults(now)), plain(now), name)
+
+
+def _defaults(options: Any) -> Any:
+    """The defaults of dataclasses; of other options, which have none, the values themselves."""
+    if isinstance(options, Mapping):
+        return {key: _defaults(value) for key, value in options.items()}
+    if not is_dataclass(options) or isinstance(options, type):
+        return plain(options)
+    return {
+        each.name: plain(getattr(type(options), each.name, getattr(options, each.name))) for each in fields(options)
+    }
+
+
+def _with_newer(before: Any, now: Any, defaults: Any) -> Any:
+    """Options of a record, and those of the present ones that it lacks and that change nothing."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return before
-    newer = {key: value for key, value in now.items() if key not in before and value in OFF}
-    return newer | {key: _with_newer(value, now.get(key)) for key, value in before.items()}
+    newer = {key: value for key, value in now.items() if key not in before and _is_off(value, defaults.get(key))}
+    return newer | {key: _with_newer(value, now.get(key), defaults.get(key) or {}) for key, value in before.items()}
+
+
+def _is_off(value: Any, default: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_off(each, (default or {}).get(key)) for key, each in value.items())
+    return value in OFF and value == default
 
 
 def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -309,6 +310,27 @@ def test_a_folder_older_than_an_option_is_up_to_date_while_the_option_is_off(tmp
         io.begin(out, made(a=1, b={"c": 0}))
     with pytest.raises(Refusal, match=r"out: made with another options.b.c .found 2.0."):
         io.begin(out, made(a=1, b={}))  # an option that is no more
+
+
+@dataclass
+class Options:
+    """Some that a version after the first could have."""
+
+    epochs: int = 5
+    clip: float = 5.0
+    jitter: int = 0
+
+
+def test_an_option_that_is_off_but_not_by_default_is_a_difference_to_a_version_that_had_it_not_yet():
+    assert io.option_difference({"epochs": 5, "clip": 5.0}, Options()) is None
+    assert io.option_difference({"epochs": 5, "jitter": 0}, Options(), "train") == ("train.clip", None, 5.0)
+    assert io.option_difference({"train": {"epochs": 5}}, {"train": Options(clip=0.0)}) == ("train.clip", None, 0.0)
+    assert io.option_difference({"train": {"epochs": 5, "clip": 5.0}}, {"train": Options(jitter=2)}) == (
+        "train.jitter",
+        None,
+        2,
+    )
+    assert io.option_difference({}, {"images": {"classes": [], "more": {"a": 0}}}) is None  # a section of its own
 
 
 @pytest.mark.parametrize("finished", [True, False])

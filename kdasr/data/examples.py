@@ -32,6 +32,7 @@ class Examples(ABC):
         labelling: says what the classes mean; models and targets of another labelling are refused.
         background: classes left out of the second accuracy (silence states of speech).
         parts: the stretches in which columns are stored (utterances for speech), in the examples' order.
+        labelled: content hashes of what has labels, without transfer sets, by the names that a model's inputs have.
         identity: names of the facts in which a stored column of these examples must agree with them.
         extractor: settings that made the inputs, as far as a model must know them; None if they are not recorded.
         movable: whether a shifted input is still one of its class, as an image's is.
@@ -43,6 +44,7 @@ class Examples(ABC):
     labelling: str
     background: tuple[int, ...] = ()
     parts: Sequence[Utterance]
+    labelled: Mapping[str, str]
     identity: tuple[str, ...]
     extractor: Any = None
     movable: bool = False

@@ -8,9 +8,11 @@ import re
 import torch
 from torch import Tensor
 
+from kdasr import log
 from kdasr.data.examples import Examples
+from kdasr.refusal import Refusal
 
-COPY = re.compile(r"^sp[\d.]+-")  # how copies at another speed name a speaker
+COPY = re.compile(r"^(?:sp[\d.]+-)+")  # how copies at another speed name a speaker
 UNSEEN = -1  # fold of an example that no model is trained on
 
 
@@ -50,3 +52,23 @@ class Folds:
     def __call__(self, index: Tensor) -> Tensor:
         """Folds of the examples `index` (B,), (B,) int64; `UNSEEN` of those in none."""
         return self._of_part[torch.bucketize(index.cpu().contiguous(), self._ends, right=True)]
+
+
+def without(examples: Examples, pool: Tensor, left_out: int, number: int) -> Tensor:
+    """The examples of a pool that are not in the fold `left_out` of `number`.
+
+    Raises:
+        Refusal: all are in it.
+    """
+    kept = pool[Folds(examples, number)(pool) != left_out]
+    if len(pool) and not len(kept):
+        raise Refusal(
+            "all speakers are in the fold that is left out",
+            where="folds",
+            expected="speakers of several folds",
+            found=f"those of fold {left_out} of {number} alone",
+            do="set another number of folds, or 0 for none",
+        )
+    if len(kept) == len(pool):
+        log.event(f"no speaker is in fold {left_out} of {number}: none is left out")
+    return kept

@@ -81,7 +81,8 @@ class FrameExamples(Examples):
     ) -> None:
         self.features, self.alignment, self.options = features, alignment, options or FrameOptions()
         self.parts = self._match()
-        self._labelled = len(self.parts)
+        self._num_labelled = len(self.parts)
+        self.labelled = {"features": features.fingerprint, "alignment": alignment.fingerprint}
         self._pdfs = self._read_pdfs()
         for table in transfer:
             self._transfer(table)
@@ -149,7 +150,7 @@ class FrameExamples(Examples):
     @property
     def num_labelled_parts(self) -> int:
         """Utterances of the aligned set."""
-        return self._labelled
+        return self._num_labelled
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (B, left + 1 + right, F) float32 and pdfs (B,) int64 of frames `index` (B,) int64; -1: no label."""
@@ -224,16 +225,22 @@ class FrameExamples(Examples):
         }
 
     def pool(self, fraction: float, seed: int) -> Tensor:
-        """Frames of random whole utterances, until `fraction` of all frames is met."""
+        """Frames of random whole utterances, until `fraction` of the labelled frames is met; of transfer sets alike."""
         if fraction >= 1:
             return super().pool(fraction, seed)
         dtype = number_type(len(self))
-        order = torch.randperm(len(self.parts), generator=torch.Generator().manual_seed(seed)).tolist()
-        chosen: list[Tensor] = []
-        while order and sum(map(len, chosen)) < fraction * len(self):
-            part = self.parts[order.pop()]
-            chosen.append(torch.arange(part.begin, part.begin + part.num_frames, dtype=dtype))
+        generator, chosen = torch.Generator().manual_seed(seed), list[Tensor]()
+        for parts in (self.parts[: self._num_labelled], self.parts[self._num_labelled :]):
+            order, wanted = torch.randperm(len(parts), generator=generator).tolist(), fraction * _frames(parts)
+            while order and wanted > 0:
+                part = parts[order.pop()]
+                chosen.append(torch.arange(part.begin, part.begin + part.num_frames, dtype=dtype))
+                wanted -= part.num_frames
         return torch.cat(chosen).sort().values
+
+
+def _frames(parts: Sequence[Utterance]) -> int:
+    return sum(part.num_frames for part in parts)
 
 
 def _tensor(frames: np.ndarray) -> Tensor:

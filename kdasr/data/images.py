@@ -65,6 +65,7 @@ class ImageExamples(Examples):
         self.folder, self.options = Path(folder), options or ImageOptions()
         info = io.read_info(self.folder, "corpus")
         self.fingerprint = str(info["fingerprint"])
+        self.labelled = {"images": self.fingerprint}
         self.num_classes = int(info["num_classes"])
         self.labelling = f"{self.num_classes} classes"
         self._images, labels = (io.map_array(self.folder / name) for name in (IMAGES, LABELS))

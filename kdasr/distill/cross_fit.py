@@ -5,6 +5,7 @@ Members know the frames that they were trained on by heart: their soft targets o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,22 +18,23 @@ from kdasr.distill.ensemble import Ensemble, combine
 from kdasr.refusal import Refusal
 
 
-def folds(info: dict[str, Any]) -> int:
+def folds(info: Mapping[str, Any]) -> int:
     """How many folds a model's training set had, of which it left out one; 0: it left out none."""
-    return int(info.get("options", {}).get("train", {}).get("folds", 0))
+    return int(info.get("left_out", {}).get("of", 0))
 
 
 class Teachers:
     """An ensemble as it teaches a training set: all members each example, or its fold's if they were cross-fitted.
 
-    Examples in no fold, those of unlabelled sets, are taught by all.
+    Unlabelled examples of speakers that no member was trained on are taught by all.
 
     Args:
         ensemble: the members.
         examples: what is taught; None: something else, by all members.
 
     Raises:
-        Refusal: members left out folds of different numbers, or a fold of the examples was left out by none.
+        Refusal: members left out folds of different numbers, or were trained on another set than the examples' labelled
+            ones; or a fold of these was left out by none.
     """
 
     def __init__(self, ensemble: Ensemble, examples: Examples | None) -> None:
@@ -41,7 +43,12 @@ class Teachers:
         self._folds = Folds(examples, number) if examples is not None and number else None
         self._of: dict[int, list[int]] = {UNSEEN: list(range(len(ensemble)))}
         for member in self._of[UNSEEN] if number else ():
-            self._of.setdefault(int(ensemble.infos[member]["seed"]) % number, []).append(member)
+            info = ensemble.infos[member]
+            self._of.setdefault(int(info["left_out"]["fold"]), []).append(member)
+            if examples is not None:
+                what, do = "the training set of a cross-fitted member", "teach the set that the members were trained on"
+                theirs = {name: info["inputs"].get(name) for name in examples.labelled}
+                io.expect_same(what, examples.labelled, theirs, ensemble.names[member], do)
         missing = sorted(self._folds.present - self._of.keys()) if self._folds else []
         if missing:
             raise Refusal(

@@ -41,6 +41,9 @@ class StudentJob:
                 "a student learns from stored soft targets or from teachers",
                 do="name --soft-targets or --teacher, one of them",
             )
+        if self.student.folds:
+            do = "set train.folds of its teachers, and 0 here"
+            raise Refusal("a student leaves out no fold", where="student.folds", found=self.student.folds, do=do)
         for name, value in self.student.moving.items() if self.soft_targets else ():
             raise Refusal(
                 "stored soft targets are of images as they are",

@@ -144,7 +144,7 @@ def compute(job: CellJob) -> dict[str, Any] | Refusal:
             name: asdict(score_models(job.folder / name, job.models, source, job.mean, overwrite=job.overwrite))
             for name, source in job.sets.items()
         }
-        if len(job.models) == 1 and (learnt := learning(job.models[0])):
+        if job.cell.kind != "ensemble" and (learnt := learning(job.models[0])):
             scores[TRAINING] = learnt
         return {**scores, WORDS: job.words()} if job.words else scores
     except Refusal as refusal:
@@ -198,9 +198,14 @@ class Results:
         io.expect_same("the sets of the results", ours, theirs, where, do)
         here = {row["cell"]: row for row in self.rows}
         for row in other.rows:
-            io.expect_same(f"results of {row['cell']}", here.get(row["cell"], row), row, where, "leave one file out")
-            if row["cell"] not in here:
+            known = here.get(row["cell"])
+            if known is None:
                 self.rows.append(row)
+                continue
+            ours, theirs = ({**each, TRAINING: None} for each in (known, row))
+            io.expect_same(f"results of {row['cell']}", ours, theirs, where, "leave one file out")
+            if TRAINING in row:  # older files have it not
+                known[TRAINING] = row[TRAINING]
 
     def row(self, job: CellJob) -> Row | None:
         """The row of a cell, if it has all scores that are wanted.

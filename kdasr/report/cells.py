@@ -104,6 +104,8 @@ def shares(system: System, found: Sequence[System], reference: System, of: str) 
     ]
     if row["kind"] != "student" or reference.rows[0]["kind"] != "baseline" or not alike:
         return []
+    if not all(each.by_seed(of) for each in (reference, alike[0])):
+        return []
     start, end = (statistics.fmean(each.by_seed(of).values()) for each in (reference, alike[0]))
     return [100 * (score - start) / (end - start) for score in system.by_seed(of).values()] if end > start else []
 
@@ -117,7 +119,7 @@ def won_back(system: System, found: Sequence[System], of: str) -> list[float]:
     part = value(row, "student.fraction")
     if row["kind"] != "student" or part == 1:
         return []
-    baselines = [other for other in found if other.rows[0]["kind"] == "baseline"]
+    baselines = [other for other in found if other.rows[0]["kind"] == "baseline" and other.by_seed(of)]
     sides = [[each for each in baselines if value(each.rows[0], "train.fraction") == size] for size in (part, 1)]
     if not all(sides):
         return []

@@ -120,7 +120,7 @@ class SpecialistExamples(Examples):
         self.num_classes = int(self.column.max()) + 1
         self.input_shape, self.fingerprint = examples.input_shape, examples.fingerprint
         self.labelling, self.parts, self.identity = examples.labelling, examples.parts, examples.identity
-        self.extractor, self.movable = examples.extractor, examples.movable
+        self.extractor, self.movable, self.labelled = examples.extractor, examples.movable, examples.labelled
         kept = [number for number in examples.background if kind == FULL or self.inside[number]]
         self.background = tuple(int(self.column[number]) for number in kept)
 

@@ -57,6 +57,11 @@ class SpecialistJob:
     threads: int = 0
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        if self.specialist.folds:
+            found = self.specialist.folds
+            raise Refusal("a specialist leaves out no fold", where="specialist.folds", found=found, do="set it to 0")
+
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
@@ -72,6 +77,14 @@ def train_specialist(job: SpecialistJob) -> dict[str, Any]:
     Raises:
         Refusal: the generalist and the examples do not belong together, or none of these are of the subset.
     """
+    if left_out := io.read_info(job.generalist, *VERBS).get("left_out"):
+        raise Refusal(
+            "specialists learn of all speakers, and their generalist left some out",
+            where=job.generalist,
+            expected="a generalist of train.folds 0",
+            found=f"one that left out fold {left_out['fold']} of {left_out['of']}",
+            do="name another",
+        )
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         options, kind = job.specialist, job.specialist.kind
         prior = io.load_tensors(job.generalist / "priors.safetensors")[0]["mean_posterior"]

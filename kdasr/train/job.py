@@ -54,8 +54,8 @@ def inputs(source: Source, dev: Source | None) -> dict[str, str]:
 
 def train_model(job: TrainJob) -> dict[str, Any]:
     """Trains one model into its folder, or goes on with it; returns its info."""
+    _expect_unseen(job.start, job.train)
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
-        _expect_unseen(job.start, job.train)
         build = initial(job.start, job.dnn)
         fit(job.folder, job.source, job.dev, job.train, build, lambda examples: hard_labels, job.threads)
     return io.read_info(job.folder)
@@ -65,16 +65,13 @@ def _expect_unseen(start: Path | None, options: TrainOptions) -> None:
     """Refuses to go on from a model that has seen the fold which this one leaves out."""
     if start is None or not options.folds:
         return
-    info = io.read_info(start, *TRAINED)
-    folds, own = info["options"].get("train", {}).get("folds", 0), options.seed % options.folds
-    theirs = info["seed"] % folds if folds else None
-    if (folds, theirs) != (options.folds, own):
+    own, theirs = options.seed % options.folds, io.read_info(start, *TRAINED).get("left_out")
+    if theirs != {"fold": own, "of": options.folds}:
         raise Refusal(
             "the model to go on from was trained on the fold that this one leaves out",
             where=start,
-            expected=f"a model of train.folds {options.folds} that left out fold {own}",
-            found=f"one that left out {'none' if theirs is None else f'fold {theirs}'}"
-            + (f" of {folds}" if folds not in (0, options.folds) else ""),
+            expected=f"one that left out fold {own} of {options.folds}",
+            found=f"one that left out fold {theirs['fold']} of {theirs['of']}" if theirs else "one that left out none",
             do="name another",
         )
 
@@ -150,7 +147,7 @@ def fit(
 
 def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[str, Any]) -> None:
     """Writes what is known of a trained model."""
-    model, examples = trainer.model.cpu(), trainer.examples
+    model, examples, options = trainer.model.cpu(), trainer.examples, trainer.options
     models.save(folder / "model.safetensors", model)
     io.save_tensors(folder / "priors.safetensors", priors(model, examples, trainer.pool))
     io.finish(
@@ -158,9 +155,10 @@ def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[st
         model=model.describe(),
         **examples.facts(),
         labelling=examples.labelling,
-        seed=trainer.options.seed,
+        seed=options.seed,
         num_examples=len(trainer.pool),
         steps=trainer.step,
+        **({"left_out": {"fold": options.seed % options.folds, "of": options.folds}} if options.folds else {}),
         dev=asdict(evaluate(model, dev)) if dev else None,
         **facts,
     )

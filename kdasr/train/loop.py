@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr import io, log
+from kdasr.data import folds
 from kdasr.data.examples import Examples
-from kdasr.data.folds import Folds
 from kdasr.models import Model
 from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
@@ -48,7 +48,7 @@ class TrainOptions:
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
-    folds: int = 0  # of speakers; a member leaves out fold seed % folds, which it alone teaches then; 0: none
+    folds: int = 0  # of speakers; a member leaves out fold seed % folds, which others do not teach then; 0: none
     select: str = "last"  # last, or best_dev: the weights of the epoch with the best dev frame accuracy
     precision: str = "auto"  # auto (bf16 where the hardware has it), bf16, fp32
     device: str = "auto"  # auto (cuda where there is one), cpu, cuda, cuda:1
@@ -138,8 +138,7 @@ class Trainer:
         self.jitter = Jitter(options.jitter, options.rotation, options.scaling, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
         if options.folds:
-            left_out = Folds(examples, options.folds)(self.pool) == options.seed % options.folds
-            self.pool = self.pool[~left_out]
+            self.pool = folds.without(examples, self.pool, options.seed % options.folds, options.folds)
         self.sampler = examples.sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch
@@ -333,8 +332,7 @@ class Trainer:
             return
         tensors, state = checkpoint.load(path)
         for what, own in (("model", self.model.describe()), ("options", self.options)):
-            difference = io.first_difference(state.get(what), io.plain(own), what)
-            if difference:
+            if difference := io.option_difference(state.get(what), own, what):
                 name, found, expected = difference
                 raise Refusal(
                     f"a checkpoint of another {name}",

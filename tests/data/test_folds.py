@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from kdasr.data.folds import UNSEEN, Folds, fold
+from kdasr.data.folds import UNSEEN, Folds, fold, without
 from kdasr.data.frames import FrameExamples
 from kdasr.data.images import ImageExamples
 from kdasr.data.table import FrameTable
+from kdasr.refusal import Refusal
 from tests import images
 from tests.tables import speech, write_alignment, write_features
 
@@ -49,8 +50,8 @@ def test_folds_are_about_as_large():
     assert set(counts) == set(range(5)) and 330 < min(counts.values()) <= max(counts.values()) < 470
 
 
-def test_a_copy_at_another_speed_is_in_its_speakers_fold(monkeypatch):
-    for name in ("sp0.9-anna", "sp1.1-anna", "sp0.85-anna"):
+def test_a_copy_at_another_speed_is_in_its_speakers_fold():
+    for name in ("sp0.9-anna", "sp1.1-anna", "sp0.85-anna", "sp1.1-sp0.9-anna"):
         assert [fold(name, number) for number in (2, 5, 7)] == [fold("anna", number) for number in (2, 5, 7)]
     assert fold("spa-1", 1000) != fold("1", 1000)
 
@@ -76,3 +77,22 @@ def test_images_which_have_no_speakers_are_dealt_out_by_the_part_they_lie_in(tmp
 def test_order_and_type_of_the_numbers_are_free(tmp_path, order):
     folds = Folds(speakers(tmp_path), 3)
     assert torch.equal(folds(order.int()), folds(torch.arange(400))[order])
+
+
+def test_a_set_of_one_fold_cannot_be_left_out_and_one_of_none_is_told(tmp_path, capsys):
+    examples = speakers(tmp_path, "a")
+    every, own = torch.arange(len(examples)), fold("a", 2)
+    told = f"folds: all speakers are in the fold that is left out .expected .*, found those of fold {own} of 2 alone"
+    with pytest.raises(Refusal, match=told):
+        without(examples, every, own, 2)
+    assert torch.equal(without(examples, every, 1 - own, 2), every)
+    assert f"no speaker is in fold {1 - own} of 2: none is left out" in capsys.readouterr().err
+
+
+def test_a_part_of_the_data_is_the_same_beside_a_transfer_set_and_takes_as_large_a_part_of_that(tmp_path):
+    more = speech(30, 51, prefix="x")[0]
+    alone, beside = speakers(tmp_path / "alone"), speakers(tmp_path / "beside", transfer=(more,))
+    part = beside.pool(0.3, 5)
+    assert torch.equal(part[part < len(alone)], alone.pool(0.3, 5))
+    taken = int((part >= len(alone)).sum()) / (len(beside) - len(alone))
+    assert 0.3 <= taken < 0.4

@@ -22,6 +22,8 @@ from kdasr.distill.store import StoreOptions
 from kdasr.distill.student import StudentJob, train_student
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
+from kdasr.specialists.dustbin import SpecialistOptions
+from kdasr.specialists.training import SpecialistJob, train_specialist
 from kdasr.train.job import TrainJob, train_members
 from kdasr.train.loop import TrainOptions
 from tests.tables import speech, write_alignment, write_features
@@ -108,6 +110,31 @@ def test_a_student_learns_from_cross_fitted_members(folder, tmp_path):
     assert train_student(student)["num_examples"] == len(source(folder).open())
 
 
+def test_members_teach_no_other_set_than_their_own(folder, tmp_path):
+    features, pdfs = speech(2, 0, prefix="z")
+    write_features(tmp_path / "feats", features)
+    write_alignment(tmp_path / "ali", pdfs, 8)
+    transfer = [FrameTable(folder / "feats")]  # speakers that they were trained on, as if nobody had been
+    other = FrameExamples(FrameTable(tmp_path / "feats"), FrameTable(tmp_path / "ali"), CONTEXT, transfer)
+    with pytest.raises(
+        Refusal, match="features of the training set of a cross-fitted member does not match .*; teach the"
+    ):
+        Teachers(Ensemble.load(folder / "members"), other)
+
+
+def test_a_student_and_a_specialist_leave_out_no_fold(folder, tmp_path):
+    sets, names = (source(folder), None), (folder / "members",)
+    with pytest.raises(Refusal, match=r"student.folds: a student leaves out no fold .found 2.; set train.folds of its"):
+        StudentJob(tmp_path / "x", *sets, None, names, replace(OPTIONS), DnnOptions(1, 24), DistillOptions(2.0))
+    own = (tmp_path / "x", *sets, folder / "members" / "member-0", (1, 2))
+    with pytest.raises(Refusal, match=r"specialist.folds: a specialist leaves out no fold .found 2.; set it to 0"):
+        SpecialistJob(*own, SpecialistOptions(folds=2), DistillOptions(2.0))
+    told = r"member-0: specialists learn of all speakers, and their generalist left some out .expected a generalist of "
+    with pytest.raises(Refusal, match=told + r"train.folds 0, found one that left out fold 0 of 2.; name another"):
+        train_specialist(SpecialistJob(*own, SpecialistOptions(), DistillOptions(2.0)))
+    assert not (tmp_path / "x").exists()
+
+
 def test_what_is_scored_is_answered_by_all_members(folder):
     ensemble = Ensemble.load(folder / "members")
     x, _ = source(folder).open().batch(torch.arange(20))
@@ -136,11 +163,15 @@ def test_a_model_that_goes_on_from_one_that_saw_the_fold_is_refused(folder, tmp_
     own = replace(job(tmp_path, OPTIONS), source=source(folder), start=start)
     told = (
         r"member-1: the model to go on from was trained on the fold that this one leaves out "
-        r".expected a model of train.folds 2 that left out fold 0, found one that left out fold 1.; name another"
+        r".expected one that left out fold 0 of 2, found one that left out fold 1 of 2.; name another"
     )
     with pytest.raises(Refusal, match=told):
         train_members(own, [0], 1)
     train_members(own, [1], 1)
+    before = io.read_info(tmp_path / "members" / "member-1")
+    with pytest.raises(Refusal, match="was trained on the fold"):
+        train_members(replace(own, overwrite=True, train=replace(OPTIONS, folds=3)), [1], 1)
+    assert io.read_info(tmp_path / "members" / "member-1") == before  # nothing that was made is lost
     plain = replace(job(tmp_path, replace(OPTIONS, folds=0), "plain"), source=source(folder))
     train_members(plain, [5], 1)
     with pytest.raises(Refusal, match="found one that left out none"):

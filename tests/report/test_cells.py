@@ -43,6 +43,18 @@ def test_what_a_part_of_the_data_costs_and_how_much_of_it_soft_targets_win_back(
     assert "ap won back" not in cells.study_table([*base, *soft], "baseline")
 
 
+def test_baselines_that_were_not_tested_leave_students_that_were_without_shares():
+    ensemble = row("ensemble", None, 0.7, {"members": 5}, members=5)
+    base = [row("baseline", 0, 0.6), row("baseline", 0, 0.4, {"train.fraction": 0.1})]
+    soft = [row("student", 0, 0.5, {"student.fraction": 0.1}), row("student", 0, 0.65, {}, members=5)]
+    tested = [{**each, "test": each["dev"]} for each in soft]
+    header, _, *found = lines(cells.study_table([*base, ensemble, *tested], "baseline"))
+    at = {title: number for number, title in enumerate(header)}
+    assert [line[at["gap won back %, dev"]] for line in found[3:]] == ["50", "–"]
+    assert [line[at["share of gain %, dev"]] for line in found[3:]] == ["–", "50"]
+    assert {line[at[title]] for line in found for title in ("gap won back %, test", "share of gain %, test")} == {"–"}
+
+
 def test_rows_are_grouped_over_seeds_with_mean_deviation_and_range():
     header, _, *found = lines(cells.study_table([*BASE, *T1, *T5], "baseline"))
     assert header[:3] == ["system", "distill.temperature", "seeds"] and header[3] == "frame accuracy %, dev"

@@ -381,6 +381,20 @@ def test_jitter_is_for_images(sets, tmp_path, name, value):
         trainer(tmp_path / "model", sets, replace(OPTIONS, **{name: value}))
 
 
+def test_a_checkpoint_older_than_an_option_is_gone_on_with_while_the_option_is_off(sets, tmp_path, monkeypatch):
+    undisturbed = trainer(tmp_path / "whole", sets, replace(OPTIONS, checkpoint_steps=3))
+    model = undisturbed.run()
+    run = trainer(tmp_path / "killed", sets, replace(OPTIONS, checkpoint_steps=3))
+    stop_after(run, undisturbed.total_steps - 2)
+    tensors, state = checkpoint.load(tmp_path / "killed" / checkpoint.NAME)
+    for name in ("rotation", "folds"):
+        del state["options"][name]
+    checkpoint.save(tmp_path / "killed" / checkpoint.NAME, tensors, state)
+    with pytest.raises(Refusal, match="a checkpoint of another options.epochs"):
+        trainer(tmp_path / "killed", sets, replace(OPTIONS, checkpoint_steps=3, epochs=OPTIONS.epochs + 1)).run()
+    assert same(trainer(tmp_path / "killed", sets, replace(OPTIONS, checkpoint_steps=3)).run(), model)
+
+
 def test_jittered_training_resumes_bit_for_bit(tmp_path):
     sets = [ImageExamples(images.write_set(tmp_path / name, 300, seed)) for seed, name in enumerate(("train", "dev"))]
     options = replace(OPTIONS, jitter=1, rotation=10.0, scaling=0.1, batch_size=30, checkpoint_steps=3)
