@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kdasr import lock, log, memory
+from kdasr.differences import first_difference, option_difference, plain
 from kdasr.refusal import Refusal
 
 MAKING, INFO = lock.MAKING, "info.json"
-OFF: tuple[Any, ...] = (None, False, 0, "", "auto", [], {})  # an option does nothing so, or the program chooses
 # They tell of the way, not of the result:
 UNHASHED = (MAKING, INFO, "metrics.jsonl", "checkpoint.safetensors", "time.json")
 UNHASHED_FOLDERS = ("tensorboard", "log", "lhotse")  # lhotse: cuts with features attached, which name places
@@ -129,17 +129,6 @@ def read_json(path: str | Path) -> Any:
         raise Refusal("no such file", where=path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Refusal("damaged JSON", where=path, found=str(error), do=AGAIN) from None
-
-
-def plain(value: object) -> Any:
-    """`value` as JSON types only: dataclasses become dicts, tuples lists, paths strings."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
@@ -268,44 +257,6 @@ class Made:
         return verb or options or first_difference(record.get("inputs"), plain(self.inputs), "inputs")
 
 
-def option_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first key path at which recorded options and present ones differ, with both values; None without one.
-
-    An option that an older version had not yet makes no difference while it is at its default and off.
-
-    Args:
-        before: JSON.
-        now: a dataclass, or JSON with some in it, whose own defaults count.
-        name: of the options.
-    """
-    return first_difference(_with_newer(before, plain(now), _defaults(now)), plain(now), name)
-
-
-def _defaults(options: Any) -> Any:
-    """The defaults of dataclasses; of other options, which have none, the values themselves."""
-    if isinstance(options, Mapping):
-        return {key: _defaults(value) for key, value in options.items()}
-    if not is_dataclass(options) or isinstance(options, type):
-        return plain(options)
-    return {
-        each.name: plain(getattr(type(options), each.name, getattr(options, each.name))) for each in fields(options)
-    }
-
-
-def _with_newer(before: Any, now: Any, defaults: Any) -> Any:
-    """Options of a record, and those of the present ones that it lacks and that change nothing."""
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return before
-    newer = {key: value for key, value in now.items() if key not in before and _is_off(value, defaults.get(key))}
-    return newer | {key: _with_newer(value, now.get(key), defaults.get(key) or {}) for key, value in before.items()}
-
-
-def _is_off(value: Any, default: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_off(each, (default or {}).get(key)) for key, each in value.items())
-    return value in OFF and value == default
-
-
 def begin(folder: str | Path, made: Made, overwrite: bool = False) -> bool:
     """Opens an output folder; False when it is already whole and up to date.
 
@@ -371,16 +322,6 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != MAKING:
             path.unlink()
-
-
-def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first key path at which two JSON values differ, with both values; None if they are the same."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*now, *(key for key in before if key not in now)]:
-            if found := first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else str(key)):
-                return found
-        return None
-    return None if before == now else (name, before, now)
 
 
 def finish(folder: str | Path, **facts: Any) -> dict[str, Any]:

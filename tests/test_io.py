@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -312,27 +311,6 @@ def test_a_folder_older_than_an_option_is_up_to_date_while_the_option_is_off(tmp
         io.begin(out, made(a=1, b={}))  # an option that is no more
 
 
-@dataclass
-class Options:
-    """Some that a version after the first could have."""
-
-    epochs: int = 5
-    clip: float = 5.0
-    jitter: int = 0
-
-
-def test_an_option_that_is_off_but_not_by_default_is_a_difference_to_a_version_that_had_it_not_yet():
-    assert io.option_difference({"epochs": 5, "clip": 5.0}, Options()) is None
-    assert io.option_difference({"epochs": 5, "jitter": 0}, Options(), "train") == ("train.clip", None, 5.0)
-    assert io.option_difference({"train": {"epochs": 5}}, {"train": Options(clip=0.0)}) == ("train.clip", None, 0.0)
-    assert io.option_difference({"train": {"epochs": 5, "clip": 5.0}}, {"train": Options(jitter=2)}) == (
-        "train.jitter",
-        None,
-        2,
-    )
-    assert io.option_difference({}, {"images": {"classes": [], "more": {"a": 0}}}) is None  # a section of its own
-
-
 @pytest.mark.parametrize("finished", [True, False])
 def test_overwrite_makes_the_folder_anew(tmp_path, finished):
     out = tmp_path / "out"
@@ -444,13 +422,6 @@ def test_a_file_s_fingerprint_is_its_content(tmp_path):
     assert io.fingerprint(tmp_path / "a") == io.file_hash(tmp_path / "a")
     with pytest.raises(Refusal, match="b: no such file or folder; run the stage that makes it"):
         io.fingerprint(tmp_path / "b")
-
-
-def test_the_first_difference():
-    assert io.first_difference({"a": [1]}, {"a": [1]}) is None
-    assert io.first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ("a.c", 2, 3)
-    assert io.first_difference({"a": 1}, {"a": 1, "b": 2}) == ("b", None, 2)
-    assert io.first_difference({"a": 1, "b": 2}, {"a": 1}) == ("b", 2, None)
 
 
 def test_a_mismatch_is_refused(tmp_path):

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kdasr import config, io
+from kdasr import config
 from kdasr.data.frames import FrameOptions
 from kdasr.data.images import ImageOptions
+from kdasr.differences import plain
 from kdasr.distill.loss import DistillOptions
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal, unknown_name
@@ -165,9 +166,7 @@ def set_apart(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         kind: of the system.
         options: section -> dataclass.
     """
-    settings = {
-        f"{section}.{name}": value for section, each in io.plain(options).items() for name, value in each.items()
-    }
+    settings = {f"{section}.{name}": value for section, each in plain(options).items() for name, value in each.items()}
     wanted = (
         OF_ENSEMBLE if kind == "ensemble" else [axis for axis in axes_of(kind) if axis.partition(".")[2] not in WAY]
     )
@@ -178,4 +177,4 @@ def default(kind: str, axis: str) -> Any:
     """The default of a setting as a JSON type; None where a kind has no such setting."""
     section, _, name = axis.partition(".")
     cls = SECTIONS[kind].get(section)
-    return io.plain(getattr(cls(), name, None)) if cls else None
+    return plain(getattr(cls(), name, None)) if cls else None

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from kdasr import io
+from kdasr.differences import plain
 from kdasr.distill.ensemble import SHARED, Ensemble
 from kdasr.models.dnn import Dnn
 from kdasr.refusal import Refusal
@@ -140,7 +141,7 @@ def graph_of(ensemble: Ensemble, facts: dict[str, Any]) -> Any:
     values = {name: helper.make_tensor_value_info(name, types.FLOAT, shape) for name, shape in shapes.items()}
     graph = helper.make_graph(nodes.nodes, "kdasr", [values[INPUT]], [values[OUTPUT]], nodes.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, {"kdasr": json.dumps(io.plain(facts))})
+    helper.set_model_props(model, {"kdasr": json.dumps(plain(facts))})
     onnx.checker.check_model(model)
     return model
 

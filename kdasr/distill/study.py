@@ -11,6 +11,7 @@ from typing import Any
 
 from kdasr import io, jobs, log
 from kdasr.data.examples import Source
+from kdasr.differences import plain
 from kdasr.distill import cells
 from kdasr.distill.accuracy import score_models
 from kdasr.distill.cells import Cell
@@ -97,7 +98,7 @@ class CellJob:
         members = {"members": len(self.models)} if cell.kind == "ensemble" else {}
         if isinstance(self.train, StudentJob) and self.train.teachers:
             members = {"members": len(self.train.teachers)}
-        return {**named, **members, "values": io.plain(dict(cell.values)), "settings": self.settings, **self._taught}
+        return {**named, **members, "values": plain(dict(cell.values)), "settings": self.settings, **self._taught}
 
     @property
     def _taught(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kdasr import io
+from kdasr.differences import plain
 from kdasr.lang.lexicon import Lexicon
 from kdasr.refusal import Refusal
 
@@ -87,7 +88,7 @@ class Topology:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the topology; alignments, models and graphs that belong together carry the same."""
-        return hashlib.sha256(json.dumps(io.plain(self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(plain(self)).encode()).hexdigest()[:16]
 
     @cached_property
     def silence_numbers(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kdasr import io
+from kdasr.differences import first_difference
 from kdasr.refusal import Refusal, unknown_name
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def load(path: str | Path) -> Model:
     model = cls(options, tuple(description["input_shape"]), description["num_classes"])
     own = model.state_dict()
     shapes, expected_shapes = ({name: tuple(each.shape) for name, each in some.items()} for some in (tensors, own))
-    difference = io.first_difference(shapes, expected_shapes)
+    difference = first_difference(shapes, expected_shapes)
     if difference:
         name, found, expected = difference
         raise Refusal(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kdasr import io
+from kdasr.differences import first_difference
 from kdasr.refusal import Refusal
 
 NAME = "checkpoint.safetensors"
@@ -60,7 +61,7 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
 def restore(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor], where: str | Path) -> None:
     """Copies saved tensors into those in use; refuses names or shapes of another architecture."""
     saved, own = ({name: list(tensor.shape) for name, tensor in side.items()} for side in (tensors, into))
-    difference = io.first_difference(saved, own)
+    difference = first_difference(saved, own)
     if difference:
         name, found, expected = difference
         raise Refusal(

@@ -15,6 +15,7 @@ from torch import Tensor
 from kdasr import io, log
 from kdasr.data import folds
 from kdasr.data.examples import Examples
+from kdasr.differences import option_difference
 from kdasr.models import Model
 from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
@@ -332,7 +333,7 @@ class Trainer:
             return
         tensors, state = checkpoint.load(path)
         for what, own in (("model", self.model.describe()), ("options", self.options)):
-            if difference := io.option_difference(state.get(what), own, what):
+            if difference := option_difference(state.get(what), own, what):
                 name, found, expected = difference
                 raise Refusal(
                     f"a checkpoint of another {name}",

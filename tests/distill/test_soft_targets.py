@@ -16,6 +16,7 @@ import torch
 from kdasr import io
 from kdasr.data.frames import FrameExamples, FrameOptions, FrameSource
 from kdasr.data.table import FrameTable, FrameTableWriter
+from kdasr.differences import plain
 from kdasr.distill import soft_targets
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions, distillation_loss
@@ -209,7 +210,7 @@ def test_making_is_deterministic_and_says_who_taught(data, examples, stored, tmp
     assert (info["temperature"], info["mean"], info["kind"]) == (2.0, "arithmetic", "probabilities")
     assert [teacher["fingerprint"] for teacher in info["teachers"]] == Ensemble.load(data / "teachers").fingerprints
     assert (info["num_frames"], info["num_utterances"]) == (len(examples), len(examples.parts))
-    assert (info["num_pdfs"], info["store"], info["entries_per_frame"]) == (8, io.plain(ALL), 8.0)
+    assert (info["num_pdfs"], info["store"], info["entries_per_frame"]) == (8, plain(ALL), 8.0)
     assert info["kept_mass"] == 1.0
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kdasr import io, models
+from kdasr.differences import plain
 from kdasr.distill.ensemble import Ensemble, tally
 from kdasr.refusal import Refusal
 from kdasr.specialists.dustbin import FULL
@@ -152,6 +153,6 @@ def test_a_gain_is_what_plain_counting_gives(data, folder, tmp_path):
         assert row["joint"] == int((after.argmax(1) == y)[some].sum())
     assert found["all"]["joint"] == sum(row["joint"] for row in found["by_coverage"])
     written = score_gain(tmp_path / "gain", folder, source(data, "dev"))
-    assert written == io.plain(found) and "2 cover the class: " in table(written)
+    assert written == plain(found) and "2 cover the class: " in table(written)
     with pytest.raises(Refusal, match="a folder of another kind"):
         score_gain(tmp_path / "none", data / "generalist", source(data, "dev"))
