@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUND = {"cluster", "config", "io", "lock", "log", "refusal", "jobs", "memory", "processor"}
+GROUND = {"cluster", "config", "differences", "io", "lock", "log", "refusal", "jobs", "memory", "processor"}
 CORE = [GROUND, {"data", "models"}, {"train"}, {"distill"}, {"specialists"}]
 SPEECH = [{"fsa"}, {"corpora", "lang"}, {"features"}, {"align"}, {"decode"}, {"exchange"}]
 TOP = [{"report"}, {"cli"}]
