@@ -113,7 +113,7 @@ if stage 10 "Specialists: subsets of confusable states, a net for each, one net 
   for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
-# Its filterbanks are normalised per speaker: nets so converge in a quarter of the epochs.
+# Its filterbanks are normalised per speaker: a quarter of the epochs serves then.
 if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students of table 1 hear the speech at three speeds"; then
   own=(--conf "$study" "${set_options[@]}" "${overwrite[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
   kdasr --for speed=0.9,1.1 perturb "$data/manifests/speed_{speed}" --cuts "$data/manifests/train" --speed "{speed}" \
