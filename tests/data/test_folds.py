@@ -87,12 +87,3 @@ def test_a_set_of_one_fold_cannot_be_left_out_and_one_of_none_is_told(tmp_path, 
         without(examples, every, own, 2)
     assert torch.equal(without(examples, every, 1 - own, 2), every)
     assert f"no speaker is in fold {1 - own} of 2: none is left out" in capsys.readouterr().err
-
-
-def test_a_part_of_the_data_is_the_same_beside_a_transfer_set_and_takes_as_large_a_part_of_that(tmp_path):
-    more = speech(30, 51, prefix="x")[0]
-    alone, beside = speakers(tmp_path / "alone"), speakers(tmp_path / "beside", transfer=(more,))
-    part = beside.pool(0.3, 5)
-    assert torch.equal(part[part < len(alone)], alone.pool(0.3, 5))
-    taken = int((part >= len(alone)).sum()) / (len(beside) - len(alone))
-    assert 0.3 <= taken < 0.4
