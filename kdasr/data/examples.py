@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -109,11 +110,15 @@ class Examples(ABC):
 
     def names(self, index: Tensor) -> list[str]:
         """Names of the parts that the examples `index` lie in, each once."""
-        ends = torch.tensor([part.begin + part.num_frames for part in self.parts])
-        return [
-            self.parts[number].id
-            for number in torch.bucketize(index.cpu().contiguous(), ends, right=True).unique().tolist()
-        ]
+        return [self.parts[number].id for number in self.parts_of(index).unique().tolist()]
+
+    def parts_of(self, index: Tensor) -> Tensor:
+        """Position in `parts` of the part that each of the examples `index` (B,) lies in, (B,) int64."""
+        return torch.bucketize(index.cpu().contiguous(), self._ends, right=True)
+
+    @cached_property
+    def _ends(self) -> Tensor:
+        return torch.tensor([part.begin + part.num_frames for part in self.parts])
 
 
 class Source(Protocol):

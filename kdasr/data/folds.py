@@ -41,8 +41,7 @@ class Folds:
         speakers = [original(part.speaker) or part.id for part in parts]
         seen = set(speakers[:trained_on])
         folds = [fold(speaker, number) if speaker in seen else UNSEEN for speaker in speakers]
-        self.number, self._of_part = number, torch.tensor(folds)
-        self._ends = torch.tensor([part.begin + part.num_frames for part in parts])
+        self._of_part, self._parts_of = torch.tensor(folds), examples.parts_of
 
     @property
     def present(self) -> set[int]:
@@ -51,7 +50,7 @@ class Folds:
 
     def __call__(self, index: Tensor) -> Tensor:
         """Folds of the examples `index` (B,), (B,) int64; `UNSEEN` of those in none."""
-        return self._of_part[torch.bucketize(index.cpu().contiguous(), self._ends, right=True)]
+        return self._of_part[self._parts_of(index)]
 
 
 def without(examples: Examples, pool: Tensor, left_out: int, number: int) -> Tensor:

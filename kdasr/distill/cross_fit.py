@@ -39,17 +39,17 @@ class Teachers:
 
     def __init__(self, ensemble: Ensemble, examples: Examples | None) -> None:
         self.ensemble = ensemble
-        number = self._number() if examples is not None else 0
-        self._folds = Folds(examples, number) if examples is not None and number else None
         self._of: dict[int, list[int]] = {UNSEEN: list(range(len(ensemble)))}
-        for member in self._of[UNSEEN] if number else ():
-            info = ensemble.infos[member]
+        self._folds: Folds | None = None
+        if examples is None or not (number := self._number()):
+            return
+        self._folds = Folds(examples, number)
+        what, do = "the training set of a cross-fitted member", "teach the set that the members were trained on"
+        for member, info in enumerate(ensemble.infos):
+            theirs = {name: info["inputs"].get(name) for name in examples.labelled}
+            io.expect_same(what, examples.labelled, theirs, ensemble.names[member], do)
             self._of.setdefault(int(info["left_out"]["fold"]), []).append(member)
-            if examples is not None:
-                what, do = "the training set of a cross-fitted member", "teach the set that the members were trained on"
-                theirs = {name: info["inputs"].get(name) for name in examples.labelled}
-                io.expect_same(what, examples.labelled, theirs, ensemble.names[member], do)
-        missing = sorted(self._folds.present - self._of.keys()) if self._folds else []
+        missing = sorted(self._folds.present - self._of.keys())
         if missing:
             raise Refusal(
                 "no teacher for a part of the training set",

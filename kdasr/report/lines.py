@@ -78,12 +78,12 @@ def _label(row: Row, chosen: Sequence[str]) -> str:
 
 def curves(rows: Sequence[Row]) -> dict[str, list[float]]:
     """Name of a system -> dev frame accuracy after each epoch, per cent, mean over seeds; of those that know it."""
-    found: dict[str, list[float]] = {}
+    found, chosen = dict[str, list[float]](), telling(rows)
     for system in systems(rows):
         known = [each for row in system.rows if (each := row.get(TRAINING, {}).get("dev"))]
         if known:
             means = [100 * statistics.fmean(epoch) for epoch in zip(*known, strict=False)]
-            found[_label(system.rows[0], telling(rows))] = means
+            found[_label(system.rows[0], chosen)] = means
     return found
 
 

@@ -63,14 +63,14 @@ def train_model(job: TrainJob) -> dict[str, Any]:
 
 def _expect_unseen(start: Path | None, options: TrainOptions) -> None:
     """Refuses to go on from a model that has seen the fold which this one leaves out."""
-    if start is None or not options.folds:
+    own = options.left_out
+    if start is None or not own:
         return
-    own, theirs = options.seed % options.folds, io.read_info(start, *TRAINED).get("left_out")
-    if theirs != {"fold": own, "of": options.folds}:
+    if (theirs := io.read_info(start, *TRAINED).get("left_out")) != own:
         raise Refusal(
             "the model to go on from was trained on the fold that this one leaves out",
             where=start,
-            expected=f"one that left out fold {own} of {options.folds}",
+            expected=f"one that left out fold {own['fold']} of {own['of']}",
             found=f"one that left out fold {theirs['fold']} of {theirs['of']}" if theirs else "one that left out none",
             do="name another",
         )
@@ -158,7 +158,7 @@ def _finish(folder: Path, trainer: Trainer, dev: Examples | None, facts: dict[st
         seed=options.seed,
         num_examples=len(trainer.pool),
         steps=trainer.step,
-        **({"left_out": {"fold": options.seed % options.folds, "of": options.folds}} if options.folds else {}),
+        **({"left_out": options.left_out} if options.left_out else {}),
         dev=asdict(evaluate(model, dev)) if dev else None,
         **facts,
     )

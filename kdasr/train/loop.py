@@ -71,6 +71,11 @@ class TrainOptions:
             raise ValueError("warmup, clip, max_norm, threads and checkpoint_steps are at least 0")
 
     @property
+    def left_out(self) -> dict[str, int]:
+        """`fold`, the one that the model leaves out, `of` so many; empty: none."""
+        return {"fold": self.seed % self.folds, "of": self.folds} if self.folds else {}
+
+    @property
     def moving(self) -> dict[str, float]:
         """The options that move, turn or scale images, as far as they are set."""
         return {name: value for name in ("jitter", "rotation", "scaling") if (value := getattr(self, name))}
@@ -138,8 +143,8 @@ class Trainer:
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
         self.jitter = Jitter(options.jitter, options.rotation, options.scaling, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
-        if options.folds:
-            self.pool = folds.without(examples, self.pool, options.seed % options.folds, options.folds)
+        if left_out := options.left_out:
+            self.pool = folds.without(examples, self.pool, left_out["fold"], left_out["of"])
         self.sampler = examples.sampler(self.pool, options.batch_size, options.seed, self.ranks.rank, self.ranks.size)
         epoch = self.sampler.batches_per_epoch
         self.total_steps = options.epochs * epoch
