@@ -5,7 +5,7 @@ Members know the frames that they were trained on by heart: their soft targets o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,12 +69,18 @@ class Teachers:
     def log_probabilities(self, index: Tensor, x: Tensor, temperature: float) -> Tensor:
         """Log p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32."""
         ensemble = self.ensemble
+        return self._taught(index, x, lambda x, of: combine(ensemble.logits(x, of), temperature, ensemble.mean))
+
+    def probabilities(self, index: Tensor, x: Tensor, temperature: float) -> Tensor:
+        """p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32."""
+        return self._taught(index, x, lambda x, of: self.ensemble.probabilities(x, temperature, of))
+
+    def _taught(self, index: Tensor, x: Tensor, predict: Callable[[Tensor, Sequence[int]], Tensor]) -> Tensor:
         if self._folds is None:
-            return combine(ensemble.logits(x), temperature, ensemble.mean)
-        found = x.new_empty(len(x), ensemble.num_pdfs, device=ensemble.device)
+            return predict(x, self._of[UNSEEN])
+        found = x.new_empty(len(x), self.ensemble.num_pdfs, device=self.ensemble.device)
         which = self._folds(index)
         for fold in which.unique().tolist():
             rows = torch.nonzero(which == fold)[:, 0].to(x.device)
-            logits = ensemble.logits(x.index_select(0, rows), self._of[fold])
-            found.index_copy_(0, rows.to(found.device), combine(logits, temperature, ensemble.mean))
+            found.index_copy_(0, rows.to(found.device), predict(x.index_select(0, rows), self._of[fold]))
         return found

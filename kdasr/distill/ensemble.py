@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +148,28 @@ class Ensemble:
     @torch.no_grad()
     def logits(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
         """Each member's logits, or those of some, (K, B, S) float32, of inputs (B, *input_shape)."""
+        return torch.stack(list(self._each(x, members)))
+
+    def _each(self, x: Tensor, members: Sequence[int] | None) -> Iterator[Tensor]:
         x = x.to(self.device)
-        asked = self.members if members is None else [self.members[member] for member in members]
-        return torch.stack([member(x).float() for member in asked])
+        for member in self.members if members is None else [self.members[number] for number in members]:
+            yield member(x).float()
 
     def mean_logits(self, x: Tensor) -> Tensor:
         """mean_k z_k, (B, S) float32: the dense logits of the geometric mean, good for any temperature."""
         return self.logits(x).mean(0)
 
-    def probabilities(self, x: Tensor, temperature: float = 1.0) -> Tensor:
-        """The ensemble's p_T, (B, S) float32, by its mean."""
-        return combine(self.logits(x), temperature, self.mean).exp()
+    @torch.no_grad()
+    def probabilities(self, x: Tensor, temperature: float = 1.0, members: Sequence[int] | None = None) -> Tensor:
+        """The p_T of all members, or of some, (B, S) float32, by the ensemble's mean.
+
+        Members are added up as they come: (K, B, S) logits would leave the cache before they are looked at again.
+        """
+        geometric, asked = self.mean == "geometric", len(self.members if members is None else members)
+        total = x.new_zeros((), device=self.device)
+        for z in self._each(x, members):
+            total = total + (z if geometric else z.div_(temperature).softmax(1))
+        return total.div(asked * temperature).softmax(1) if geometric else total.div(asked)
 
     def log_probabilities(self, x: Tensor) -> Tensor:
         """The log of the prediction at T = 1, (B, S) float32."""

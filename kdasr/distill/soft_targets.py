@@ -62,7 +62,7 @@ class LiveTargets:
         if inputs is None:
             assert self.examples is not None
             inputs = self.examples.batch(index)[0]
-        return self.teachers.log_probabilities(index, inputs, self.temperature).exp()
+        return self.teachers.probabilities(index, inputs, self.temperature)
 
 
 class SoftTargets:

@@ -76,6 +76,7 @@ def test_an_example_is_taught_by_those_that_left_it_out_and_by_all_if_none_was_t
     index = torch.randperm(len(examples))
     x, _ = examples.batch(index)
     taught, logits = Teachers(ensemble, examples).log_probabilities(index, x, 2.0), ensemble.logits(x)
+    torch.testing.assert_close(Teachers(ensemble, examples).probabilities(index, x, 2.0), taught.exp())
     folds = Folds(examples, 2)(index)
     for fold, members in ((0, [0, 2]), (1, [1]), (UNSEEN, [0, 1, 2])):
         rows = folds == fold
