@@ -108,9 +108,9 @@ else
   part 'mypy' mypy
   part 'shellcheck' lint_shell
   # Two tests at a time, of one thread each: threads of torch that share a core wait for each other, long.
-  part 'unit tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 -m 'not recipe and not slow and not full'
+  part 'unit tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 --durations=12 -m 'not recipe and not slow and not full'
   if [[ $fast == no ]]; then
-    part 'recipe and slow tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist worksteal -m '(recipe or slow) and not full'
+    part 'recipe and slow tests' env OMP_NUM_THREADS=1 python -m pytest -q -n 2 --durations=12 --dist worksteal -m '(recipe or slow) and not full'
     [[ $full == no ]] || part 'full recipes and documents' env OMP_NUM_THREADS=1 python -m pytest -q -m full
     [[ ${CI:-} != true ]] || part "core on torch $newest_torch" core_tests "$newest_torch"
   fi
