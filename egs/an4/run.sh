@@ -13,6 +13,7 @@ option student-seed 0 "seed of the student"
 option specialists "" "seeds of the members that get specialists, as 0,1,2, and one net on what all know; default: none"
 path_option study "" "settings of a study, conf/study.yaml: tables 1 and 5 of the paper on ten members; default: none"
 option pool 0-9 "seeds of the study's members"
+option speeds 0.8,0.85,0.9,0.95,1.05,1.1,1.15,1.2 "speeds at which students of the study's table 1 hear the training speech too"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
@@ -114,19 +115,20 @@ if stage 10 "Specialists: subsets of confusable states, a net for each, one net 
 fi
 
 # Its filterbanks are normalised per speaker: a quarter of the epochs serves then.
-if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students of table 1 hear the speech at three speeds"; then
+if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students of table 1 hear the speech at other speeds too"; then
   own=(--conf "$study" "${set_options[@]}" "${overwrite[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
-  kdasr --for speed=0.9,1.1 perturb "$data/manifests/speed_{speed}" --cuts "$data/manifests/train" --speed "{speed}" \
-    "${overwrite[@]}"
-  kdasr --for set=train,dev,test,speed_0.9,speed_1.1 features "$data/fbank_speaker/{set}" --type fbank \
+  perturbed=speed_${speeds//,/,speed_} transfer=()
+  for set in ${perturbed//,/ }; do transfer+=(--transfer "$data/fbank_speaker/$set"); done
+  kdasr --for speed="$speeds" perturb "$data/manifests/speed_{speed}" \
+    --cuts "$data/manifests/train" --speed "{speed}" "${overwrite[@]}"
+  kdasr --for set="train,dev,test,$perturbed" features "$data/fbank_speaker/{set}" --type fbank \
     --cuts "$data/manifests/{set}" "${own[@]}"
   sets=(--features "$data/fbank_speaker/train" --ali "$exp/ali/sat/train")
   sets+=(--dev-features "$data/fbank_speaker/dev" --dev-ali "$exp/ali/sat/dev")
-  speeds=(--transfer "$data/fbank_speaker/speed_0.9" --transfer "$data/fbank_speaker/speed_1.1")
   decoded=(--graph "$exp/graph/sat" --lang "$data/lang" --dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")
   kdasr train "$exp/study_pool" "${sets[@]}" --seeds "$pool" "${own[@]}"
   sets+=(--members "$exp/study_pool" --test-features "$data/fbank_speaker/test" --test-ali "$exp/ali/sat/test")
-  kdasr study "$exp/study_1" --part table_1 "${sets[@]}" "${speeds[@]}" "${decoded[@]}" "${own[@]}"
+  kdasr study "$exp/study_1" --part table_1 "${sets[@]}" "${transfer[@]}" "${decoded[@]}" "${own[@]}"
   kdasr study "$exp/study_5" --part table_5 "${sets[@]}" "${own[@]}"
 fi
 
