@@ -47,13 +47,13 @@ def test_targets_on_the_fly_teach_the_same(job: StudentJob, data: Path):
 
 def test_live_teachers_see_the_noise_that_the_student_sees(job: StudentJob, data: Path, monkeypatch):
     given: list[torch.Tensor] = []
-    asked = Ensemble.logits
+    asked = Ensemble.probabilities
 
-    def spy(ensemble: Ensemble, x: torch.Tensor) -> torch.Tensor:
+    def spy(ensemble: Ensemble, x: torch.Tensor, *others: Any) -> torch.Tensor:
         given.append(x)
-        return asked(ensemble, x)
+        return asked(ensemble, x, *others)
 
-    monkeypatch.setattr(Ensemble, "logits", spy)
+    monkeypatch.setattr(Ensemble, "probabilities", spy)
     noisy = replace(job.student, epochs=1, input_noise=0.3)
     live = replace(job, soft_targets=None, teachers=(data / "teachers",), student=noisy)
     train_student(live)
