@@ -114,7 +114,7 @@ if stage 10 "Specialists: subsets of confusable states, a net for each, one net 
   for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
-# Its filterbanks are normalised per speaker: a quarter of the epochs serves then.
+# Its filterbanks are normalised per speaker: half of the epochs serve then.
 if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students of table 1 hear the speech at other speeds too"; then
   own=(--conf "$study" "${set_options[@]}" "${overwrite[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
   perturbed=speed_${speeds//,/,speed_} transfer=()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +149,11 @@ class Ensemble:
     @torch.no_grad()
     def logits(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
         """Each member's logits, or those of some, (K, B, S) float32, of inputs (B, *input_shape)."""
-        return torch.stack(list(self._each(x, members)))
-
-    def _each(self, x: Tensor, members: Sequence[int] | None) -> Iterator[Tensor]:
         x = x.to(self.device)
-        for member in self.members if members is None else [self.members[number] for number in members]:
-            yield member(x).float()
+        return torch.stack([member(x).float() for member in self._asked(members)])
+
+    def _asked(self, members: Sequence[int] | None) -> list[Model]:
+        return self.members if members is None else [self.members[number] for number in members]
 
     def mean_logits(self, x: Tensor) -> Tensor:
         """mean_k z_k, (B, S) float32: the dense logits of the geometric mean, good for any temperature."""
@@ -165,11 +165,11 @@ class Ensemble:
 
         Members are added up as they come: (K, B, S) logits would leave the cache before they are looked at again.
         """
-        geometric, asked = self.mean == "geometric", len(self.members if members is None else members)
-        total = x.new_zeros((), device=self.device)
-        for z in self._each(x, members):
-            total = total + (z if geometric else z.div_(temperature).softmax(1))
-        return total.div(asked * temperature).softmax(1) if geometric else total.div(asked)
+        x, asked = x.to(self.device), self._asked(members)
+        logits = (member(x).float() for member in asked)
+        if self.mean == "geometric":
+            return torch.softmax(reduce(torch.add, logits) / (len(asked) * temperature), 1)
+        return reduce(torch.add, (torch.softmax(z / temperature, 1) for z in logits)) / len(asked)
 
     def log_probabilities(self, x: Tensor) -> Tensor:
         """The log of the prediction at T = 1, (B, S) float32."""
