@@ -107,9 +107,8 @@ def measure(job: StudentJob, students: int, options: StoreOptions) -> Cost:
         writing, size = time.monotonic() - began, store.shard_path(folder, 0).stat().st_size
         maker.list_shards([record])
         sample = Sample(Store(folder, options), temperature)
-        live, read = _steps(
-            _trainer(job, folder, examples, t) for t in (LiveTargets(ensemble, temperature, examples), sample)
-        )
+        taught = LiveTargets(ensemble, temperature, examples, job.distill.teachers_per_batch)
+        live, read = _steps(_trainer(job, folder, examples, targets) for targets in (taught, sample))
         batch, frames = min(job.student.batch_size, len(examples)), record["frames"]
         return Cost(
             examples=(round(job.student.fraction * len(examples)), len(examples)),

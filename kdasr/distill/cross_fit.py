@@ -5,6 +5,7 @@ Members know the frames that they were trained on by heart: their soft targets o
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,14 +32,15 @@ class Teachers:
     Args:
         ensemble: the members.
         examples: what is taught; None: something else, by all members.
+        per_batch: how many members `probabilities` asks for a batch, of those that may teach it; 0: all.
 
     Raises:
         Refusal: members left out folds of different numbers, or were trained on another set than the examples' labelled
             ones; or a fold of these was left out by none.
     """
 
-    def __init__(self, ensemble: Ensemble, examples: Examples | None) -> None:
-        self.ensemble = ensemble
+    def __init__(self, ensemble: Ensemble, examples: Examples | None, per_batch: int = 0) -> None:
+        self.ensemble, self.per_batch = ensemble, per_batch
         self._of: dict[int, list[int]] = {UNSEEN: list(range(len(ensemble)))}
         self._folds: Folds | None = None
         if examples is None or not (number := self._number()):
@@ -72,8 +74,17 @@ class Teachers:
         return self._taught(index, x, lambda x, of: combine(ensemble.logits(x, of), temperature, ensemble.mean))
 
     def probabilities(self, index: Tensor, x: Tensor, temperature: float) -> Tensor:
-        """p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32."""
-        return self._taught(index, x, lambda x, of: self.ensemble.probabilities(x, temperature, of))
+        """p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32.
+
+        Of some members it is right in the mean over draws: the loss is linear in p_T, and so is its gradient.
+        """
+        return self._taught(index, x, lambda x, of: self.ensemble.probabilities(x, temperature, self._drawn(of, index)))
+
+    def _drawn(self, of: Sequence[int], index: Tensor) -> Sequence[int]:
+        """Draws by the batch's first example: a run that goes on draws the same members, with nothing to keep."""
+        if not 0 < self.per_batch < len(of):
+            return of
+        return random.Random(int(index[0])).sample(of, self.per_batch)
 
     def _taught(self, index: Tensor, x: Tensor, predict: Callable[[Tensor, Sequence[int]], Tensor]) -> Tensor:
         if self._folds is None:

@@ -25,6 +25,7 @@ class DistillOptions:
     soft_weight: float = 1.0  # of the cross-entropy with the soft targets
     hard_weight: float = 0.5  # of the cross-entropy with the hard labels
     mean: str = "arithmetic"  # of the teachers: arithmetic (probabilities at T) or geometric (logits)
+    teachers_per_batch: int = 0  # teachers on the fly that a batch asks, drawn anew for each; 0: all
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or min(self.soft_weight, self.hard_weight) < 0:
@@ -33,6 +34,10 @@ class DistillOptions:
             raise ValueError("soft_weight and hard_weight must not both be 0")
         if self.mean not in MEANS:
             raise unknown_name("mean", self.mean, MEANS, "distill.mean")
+        if self.teachers_per_batch < 0:
+            raise ValueError("teachers_per_batch is at least 0")
+        if self.teachers_per_batch and self.mean != "arithmetic":
+            raise ValueError("teachers_per_batch is for the arithmetic mean alone")
 
 
 def soft_cross_entropy(logits: Tensor, soft_targets: Tensor | Sparse, temperature: float) -> Tensor:

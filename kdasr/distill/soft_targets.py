@@ -49,13 +49,16 @@ class LiveTargets:
         ensemble: the teachers.
         temperature: T.
         examples: where inputs are read from when a batch gives none.
+        per_batch: how many teachers are asked for a batch, drawn anew for each; 0: all.
     """
 
-    def __init__(self, ensemble: Ensemble, temperature: float, examples: Examples | None = None) -> None:
+    def __init__(
+        self, ensemble: Ensemble, temperature: float, examples: Examples | None = None, per_batch: int = 0
+    ) -> None:
         self.temperature, self.examples = temperature, examples
         if examples is not None:
             ensemble.expect(examples)
-        self.teachers = Teachers(ensemble, examples)
+        self.teachers = Teachers(ensemble, examples, per_batch)
 
     def batch(self, index: Tensor, inputs: Tensor | None = None) -> Tensor:
         """p_T of `inputs`, (B, S) float32."""

@@ -44,6 +44,9 @@ class StudentJob:
         if self.student.folds:
             do = "set train.folds of its teachers, and 0 here"
             raise Refusal("a student leaves out no fold", where="student.folds", found=self.student.folds, do=do)
+        if self.soft_targets and self.distill.teachers_per_batch:
+            found, do = self.distill.teachers_per_batch, "name the teachers with --teacher, or set it to 0"
+            raise Refusal("stored soft targets are of all", where="distill.teachers_per_batch", found=found, do=do)
         for name, value in self.student.moving.items() if self.soft_targets else ():
             raise Refusal(
                 "stored soft targets are of images as they are",
@@ -82,7 +85,8 @@ class StudentJob:
             )
             return Distillation(stored, self.distill)
         ensemble = Ensemble.load(self.teachers, self.distill.mean, self.student.precision, self.student.device)
-        return Distillation(LiveTargets(ensemble, self.distill.temperature, examples), self.distill)
+        live = LiveTargets(ensemble, self.distill.temperature, examples, self.distill.teachers_per_batch)
+        return Distillation(live, self.distill)
 
 
 def train_student(job: StudentJob) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,37 @@ def test_an_example_is_taught_by_those_that_left_it_out_and_by_all_if_none_was_t
         assert int(rows.sum()) > 50
         torch.testing.assert_close(taught[rows], combine(logits[members][:, rows], 2.0, mean), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(taught.exp().sum(1), torch.ones(len(index)))
+
+
+def test_a_batch_asks_as_many_members_as_it_is_to_and_over_batches_all_alike(folder):
+    members = source(folder).open()
+    ensemble = Ensemble.load(folder / "members")
+    x, _ = members.batch(torch.arange(64))
+    each = [ensemble.probabilities(x, 2.0, [number]) for number in range(3)]
+    for asked in (1, 2):
+        teachers, taught = Teachers(ensemble, None, asked), torch.zeros_like(each[0])
+        for first in range(600):  # as the number of a batch's first example, which draws
+            index = torch.arange(first, first + 64)
+            found = teachers.probabilities(index, x, 2.0)
+            some = [torch.stack(pair).mean(0) for pair in itertools.combinations(each, asked)]
+            assert any(torch.allclose(found, mean, atol=1e-6) for mean in some)
+            assert torch.equal(
+                found, Teachers(ensemble, None, asked).probabilities(index, x, 2.0)
+            )  # a run that goes on
+            taught += found / 600
+        torch.testing.assert_close(taught, ensemble.probabilities(x, 2.0), atol=0.02, rtol=0.0)
+        stored = teachers.log_probabilities(index, x, 2.0)
+        torch.testing.assert_close(stored.exp(), ensemble.probabilities(x, 2.0))  # what is stored is of all
+
+
+def test_of_cross_fitted_members_those_are_drawn_that_may_teach(folder, examples):
+    ensemble, index = Ensemble.load(folder / "members"), torch.arange(len(examples))
+    x, _ = examples.batch(index)
+    taught, folds = Teachers(ensemble, examples, 1).probabilities(index, x, 2.0), Folds(examples, 2)(index)
+    each = [ensemble.probabilities(x, 2.0, [number]) for number in range(3)]
+    for fold, members in ((0, [0, 2]), (1, [1]), (UNSEEN, [0, 1, 2])):
+        rows = folds == fold
+        assert any(torch.allclose(taught[rows], each[number][rows], atol=1e-5) for number in members)
 
 
 def test_live_and_stored_targets_are_cross_fitted_alike(folder, examples, tmp_path):

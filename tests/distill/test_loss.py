@@ -203,3 +203,9 @@ def test_nothing_to_learn_from_is_refused():
 def test_an_unknown_mean_is_refused():
     with pytest.raises(Refusal, match="unknown mean 'harmonic'; did you mean|unknown mean 'harmonic'; known"):
         DistillOptions(mean="harmonic")
+
+
+@pytest.mark.parametrize(("bad", "told"), [({"mean": "geometric"}, "for the arithmetic mean"), ({}, "at least 0")])
+def test_some_teachers_of_a_geometric_mean_and_fewer_than_none_are_refused(bad: dict, told: str):
+    with pytest.raises(ValueError, match=f"teachers_per_batch is {told}"):
+        DistillOptions(teachers_per_batch=2 if bad else -1, **bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,30 @@ def test_stored_targets_of_images_that_would_be_moved_are_refused(job: StudentJo
     with pytest.raises(Refusal, match=told):
         replace(job, student=moved)
     assert replace(job, student=moved, soft_targets=None, teachers=(data / "teachers",)).student == moved
+
+
+def test_a_batch_may_ask_some_of_the_teachers_on_the_fly(job: StudentJob, data: Path, monkeypatch):
+    asked: list[tuple[int, ...]] = []
+    probabilities = Ensemble.probabilities
+
+    def spy(ensemble: Ensemble, x: torch.Tensor, temperature: float, members: Sequence[int]) -> torch.Tensor:
+        asked.append(tuple(members))
+        return probabilities(ensemble, x, temperature, members)
+
+    monkeypatch.setattr(Ensemble, "probabilities", spy)
+    live = replace(job, soft_targets=None, teachers=(data / "teachers",), distill=DistillOptions(2.0))
+    everyone = train_student(replace(live, folder=job.folder.parent / "all"))
+    assert set(asked) == {(0, 1, 2)}
+    asked.clear()
+    found = train_student(replace(live, distill=replace(live.distill, teachers_per_batch=1)))
+    assert set(asked) == {(0,), (1,), (2,)}
+    assert found["dev"]["cross_entropy"] == pytest.approx(everyone["dev"]["cross_entropy"], rel=0.03)
+
+
+def test_stored_targets_of_some_teachers_are_refused(job: StudentJob):
+    told = "distill.teachers_per_batch: stored soft targets are of all .found 1.; name the teachers with --teacher, or"
+    with pytest.raises(Refusal, match=told):
+        replace(job, distill=DistillOptions(2.0, teachers_per_batch=1))
 
 
 def test_after_a_refusal_the_right_targets_need_no_overwrite(job: StudentJob, data: Path):
