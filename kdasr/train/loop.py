@@ -46,6 +46,7 @@ class TrainOptions:
     jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
     rotation: float = 0.0  # degrees that images are turned by at most, either way
     scaling: float = 0.0  # share by which images grow at most, or shrink, in height and width each on its own
+    distortion: float = 0.0  # pixels that 5 x 5 points of an image are moved by at most, the rest smoothly between
     max_norm: float = 0.0  # of a unit's incoming weights (section 3); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: none
     fraction: float = 1.0  # part of the training examples, above 0 to 1; section 6: 0.03
@@ -61,8 +62,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        if min(self.input_noise, self.jitter, self.rotation, self.scaling) < 0:
-            raise ValueError("input_noise, jitter, rotation and scaling are at least 0")
+        if min(self.input_noise, self.jitter, self.rotation, self.scaling, self.distortion) < 0:
+            raise ValueError("input_noise, jitter, rotation, scaling and distortion are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
         if self.folds < 0 or self.folds == 1:
@@ -77,8 +78,9 @@ class TrainOptions:
 
     @property
     def moving(self) -> dict[str, float]:
-        """The options that move, turn or scale images, as far as they are set."""
-        return {name: value for name in ("jitter", "rotation", "scaling") if (value := getattr(self, name))}
+        """The options that move, turn, scale or distort images, as far as they are set."""
+        names = ("jitter", "rotation", "scaling", "distortion")
+        return {name: value for name in names if (value := getattr(self, name))}
 
 
 class Objective(Protocol):
@@ -141,7 +143,7 @@ class Trainer:
         own_seed = self.ranks.seed(options.seed)
         self.dropout = Dropout(options.dropout, options.input_dropout, own_seed)
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
-        self.jitter = Jitter(options.jitter, options.rotation, options.scaling, own_seed)
+        self.jitter = Jitter(options.jitter, options.rotation, options.scaling, options.distortion, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
         if left_out := options.left_out:
             self.pool = folds.without(examples, self.pool, left_out["fold"], left_out["of"])

@@ -12,28 +12,34 @@ from torch import Tensor
 
 from kdasr.models.generator import Generator
 
+GRID = 5  # points a side at which an image is distorted, the rest of it between them
+
 
 class Jitter:
-    """Moves each image by whole pixels, in any direction (section 3), turns it and changes its width and height.
+    """Moves each image by whole pixels, in any direction (section 3), turns it, changes its width and height, bends it.
 
-    What comes in at the edges is background, 0. Moves, turns and sizes are independent and uniform up to the limits,
-    sizes on a logarithmic scale.
+    What comes in at the edges is background, 0. Moves, turns, sizes and distortions are independent and uniform up to
+    the limits, sizes on a logarithmic scale.
 
     Args:
         pixels: most that an image is moved up or down, and left or right; 0 is none.
         rotation: most that an image is turned about its centre either way, in degrees; 0 is none.
         scaling: most that height and width grow, each on its own, as a share; they shrink as much. 0 is none.
+        distortion: most that each of 5 x 5 points is moved right or left, and up or down, in pixels; a cubic goes
+            through them (elastic distortion). 0 is none.
         seed: seed of the generator; on CUDA torch's own generator decides.
     """
 
-    def __init__(self, pixels: int, rotation: float = 0.0, scaling: float = 0.0, seed: int = 0) -> None:
-        self.pixels, self.rotation, self.scaling = pixels, rotation, scaling
+    def __init__(
+        self, pixels: int, rotation: float = 0.0, scaling: float = 0.0, distortion: float = 0.0, seed: int = 0
+    ) -> None:
+        self.pixels, self.rotation, self.scaling, self.distortion = pixels, rotation, scaling, distortion
         self._generator = Generator(seed, 2)  # another stream than dropout's and noise's
 
     def __call__(self, x: Tensor) -> Tensor:
         """Images (B, height, width) float32, each changed on its own."""
         moved = self._move(x) if self.pixels else x
-        return self._turn(moved) if self.rotation or self.scaling else moved
+        return self._bend(moved) if self.rotation or self.scaling or self.distortion else moved
 
     def _move(self, x: Tensor) -> Tensor:
         reach = 2 * self.pixels + 1
@@ -42,8 +48,8 @@ class Jitter:
         down, right = self._draw(x, 2).long().remainder(reach).unbind(1)
         return windows[torch.arange(len(x), device=x.device), down, right]
 
-    def _turn(self, x: Tensor) -> Tensor:
-        """The image at each place that turning and scaling it back leads to, between pixels bilinear."""
+    def _bend(self, x: Tensor) -> Tensor:
+        """The image at each place that turning, scaling and distorting it back leads to, between pixels bilinear."""
         height, width = x.shape[1:]
         angle, *growth = (self._draw(x, 3) / 2**31).unbind(1)  # each of -1 to 1
         sine, cosine = (angle := angle * math.radians(self.rotation)).sin(), angle.cos()
@@ -53,6 +59,10 @@ class Jitter:
         below = torch.stack([-sine / down / aspect, cosine / down, zero], 1)
         back = torch.stack([right, below], 1)  # (B, 2, 3)
         places = F.affine_grid(back, [len(x), 1, height, width], align_corners=False)
+        if self.distortion:
+            points = self._draw(x, 2 * GRID**2).view(len(x), 2, GRID, GRID) / 2**31
+            field = F.interpolate(points, (height, width), mode="bicubic", align_corners=True)
+            places += field.permute(0, 2, 3, 1) * (2 * self.distortion / torch.tensor([width, height], device=x.device))
         return F.grid_sample(x[:, None], places, align_corners=False)[:, 0]
 
     def _draw(self, x: Tensor, numbers: int) -> Tensor:

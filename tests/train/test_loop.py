@@ -333,9 +333,11 @@ def test_impossible_options_are_refused(bad):
         TrainOptions(**bad)
 
 
-@pytest.mark.parametrize("bad", [{"input_noise": -0.1}, {"jitter": -1}, {"rotation": -5.0}, {"scaling": -0.1}])
+@pytest.mark.parametrize(
+    "bad", [{"input_noise": -0.1}, {"jitter": -1}, {"rotation": -5.0}, {"scaling": -0.1}, {"distortion": -1.0}]
+)
 def test_noise_and_jitter_below_zero_are_refused(bad):
-    with pytest.raises(ValueError, match="input_noise, jitter, rotation and scaling are at least 0"):
+    with pytest.raises(ValueError, match="input_noise, jitter, rotation, scaling and distortion are at least 0"):
         TrainOptions(**bad)
 
 
@@ -375,7 +377,7 @@ def test_a_development_set_of_another_kind_is_refused(sets, tmp_path, what, chan
         trainer(tmp_path, (train, dev), OPTIONS)
 
 
-@pytest.mark.parametrize(("name", "value"), [("jitter", 2), ("rotation", 5.0), ("scaling", 0.1)])
+@pytest.mark.parametrize(("name", "value"), [("jitter", 2), ("rotation", 5.0), ("scaling", 0.1), ("distortion", 1.0)])
 def test_jitter_is_for_images(sets, tmp_path, name, value):
     with pytest.raises(Refusal, match=f"{name} is for images .found {value}.; set {name} to 0"):
         trainer(tmp_path / "model", sets, replace(OPTIONS, **{name: value}))
@@ -397,7 +399,7 @@ def test_a_checkpoint_older_than_an_option_is_gone_on_with_while_the_option_is_o
 
 def test_jittered_training_resumes_bit_for_bit(tmp_path):
     sets = [ImageExamples(images.write_set(tmp_path / name, 300, seed)) for seed, name in enumerate(("train", "dev"))]
-    options = replace(OPTIONS, jitter=1, rotation=10.0, scaling=0.1, batch_size=30, checkpoint_steps=3)
+    options = replace(OPTIONS, jitter=1, rotation=10.0, scaling=0.1, distortion=1.0, batch_size=30, checkpoint_steps=3)
     undisturbed = trainer(tmp_path / "whole", sets, options)
     model = undisturbed.run()
     stop_after(trainer(tmp_path / "killed", sets, options), undisturbed.total_steps - 2)

@@ -95,5 +95,19 @@ def test_images_grow_and_shrink_in_height_and_width_each_on_its_own():
     assert abs(float(torch.corrcoef(grown.T)[0, 1])) < 0.1
 
 
+def test_distorted_images_move_smoothly_up_to_the_limit_each_point_on_its_own():
+    near, far = (blob(31, 31, *place) for place in ((0, 4), (0, -8)))
+    one, other = Jitter(0, distortion=3, seed=1), Jitter(0, distortion=3, seed=1)
+    moved = [spots(jitter(each.expand(3000, 31, 31)))[0] for jitter, each in ((one, near), (other, far))]
+    for found, place in zip(moved, ([4.0, 0.0], [-8.0, 0.0]), strict=True):
+        shift = found - torch.tensor(place)
+        assert float(shift.abs().max()) < 4 and 0.8 < float(shift.std()) < 1.8 and float(shift.mean().abs()) < 0.1
+    moves = torch.stack([found[:, 0] for found in moved])
+    assert abs(float(torch.corrcoef(moves)[0, 1])) < 0.3  # twelve pixels apart
+    twins = blob(31, 31, 0, 3), blob(31, 31, 0, 4)
+    beside = [spots(Jitter(0, distortion=3, seed=1)(each.expand(3000, 31, 31)))[0][:, 1] for each in twins]
+    assert float(torch.corrcoef(torch.stack(beside))[0, 1]) > 0.9
+
+
 def test_what_turning_brings_in_is_black():
     assert float(Jitter(0, rotation=45, seed=1)(torch.ones(50, 8, 8))[:, 0, 0].min()) == 0
