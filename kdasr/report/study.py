@@ -53,9 +53,7 @@ SYSTEMS = {  # by folder
     "small": System("small net, no regularisation", 4, 146),
     "distilled": System("distilled small net, plain images", 5, 74),
     "ensemble_student": System("distilled small net, plain images, all teachers", 6),
-    "best_teacher": System(
-        "teacher, images also turned and scaled", 7, together="teachers, images also turned and scaled"
-    ),
+    "best_teacher": System("teacher, images also turned and scaled", 7, together="such teachers"),
     "best": System("distilled small net, images moved, turned and scaled, all such teachers", 7),
 }
 TRANSFERS = {
