@@ -22,7 +22,7 @@ if [[ $name == quick ]]; then
   seeds=${seeds:-0}
   leave_out 1 2 6 7 9 10
 else
-  seeds=${seeds:-0,1,2} systems+=,ensemble_student,best
+  seeds=${seeds:-0,1,2} systems+=,ensemble_student,best_teacher,best
 fi
 for list in "$seeds" "$dev_seeds" "$sweep_seeds"; do
   [[ $list =~ ^[0-9]+(,[0-9]+)*$ ]] || recipe_refuse "seeds are numbers joined by commas here, as 0,1,2; got '$list'"
@@ -39,12 +39,13 @@ if stage 0 "Images: train, dev (the last 10,000), train_all and test"; then
   kdasr corpus mnist "$data" ${corpus:+--corpus "$corpus"} "${settings[@]}"
 fi
 
-if stage 1 "Development: teacher, small, distilled and best net of the first 50,000 images, scored on dev"; then
+if stage 1 "Development: teachers, small, distilled and best net of the first 50,000 images, scored on dev"; then
   kdasr train "$exp/dev/teacher" --part teacher "${first[@]}" "${dev[@]}" --seeds "$dev_seeds" "${parallel[@]}"
   kdasr soft-targets "$exp/dev/soft_targets" "${first[@]}" --teacher "$exp/dev/teacher/member-${dev_seeds%%,*}" "${settings[@]}"
+  kdasr train "$exp/dev/best_teacher" --part best_teacher "${first[@]}" "${dev[@]}" --seeds "$dev_seeds" "${parallel[@]}"
   kdasr train "$exp/dev/small" "${one_dev[@]}"
   kdasr distill "$exp/dev/distilled" --soft-targets "$exp/dev/soft_targets" "${one_dev[@]}"
-  kdasr distill "$exp/dev/best" --part best --teacher "$exp/dev/teacher" "${one_dev[@]}"
+  kdasr distill "$exp/dev/best" --part best --teacher "$exp/dev/best_teacher" "${one_dev[@]}"
 fi
 
 if stage 2 "Development: students at every temperature and width"; then
@@ -71,8 +72,9 @@ if stage 6 "The ensemble's students: plain images, soft targets of all teachers"
   kdasr distill "$exp/ensemble_student" --soft-targets "$exp/ensemble_soft_targets" "${students[@]}"
 fi
 
-if stage 7 "Best without more data: jittered images, soft targets of all teachers as they come"; then
-  kdasr distill "$exp/best" --part best --teacher "$exp/teacher" "${students[@]}"
+if stage 7 "Best without more data: moved, turned and scaled images, for teachers too; soft targets of all as they come"; then
+  kdasr train "$exp/best_teacher" --part best_teacher "${students[@]}"
+  kdasr distill "$exp/best" --part best --teacher "$exp/best_teacher" "${students[@]}"
 fi
 
 if stage 8 "Test errors of teachers, their ensemble, and students"; then

@@ -22,11 +22,13 @@ class System:
         title: what it is.
         stage: of egs/mnist/run.sh, which trains it.
         paper: its test errors in section 3, if it is the paper's.
+        together: what its nets are called where they predict together, which then is a row of its own.
     """
 
     title: str
     stage: int
     paper: int | None = None
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ class Transfer:
 
 
 SYSTEMS = {  # by folder
-    "teacher": System("teacher: dropout, max-norm, jitter", 3, 67),
+    "teacher": System("teacher: dropout, max-norm, jitter", 3, 67, "teachers"),
     "small": System("small net, no regularisation", 4, 146),
     "distilled": System("distilled small net, plain images", 5, 74),
     "ensemble_student": System("distilled small net, plain images, all teachers", 6),
-    "best": System("distilled small net, jittered images, all teachers", 7),
+    "best_teacher": System("teacher, images also turned and scaled", 7, together="such teachers"),
+    "best": System("distilled small net, images moved, turned and scaled, all such teachers", 7),
 }
 TRANSFERS = {
     "without_3": Transfer("without 3s", (206, 133), (109, 14), 3.5),
@@ -91,15 +94,15 @@ def errors_table(runs: Sequence[Run]) -> str:
         found = [wrong(member) for info in scored for member in info["members"]]
         rows.append([system.title, _taught(runs, name), *_counts(system.paper, found), *made])
         together = [info for info in scored if len(info["members"]) > 1]
-        if name == "teacher" and together:
-            rows.append(_ensemble_row(together, made))
+        if system.together and together:
+            rows.append(_ensemble_row(system.together, together, made))
     return table(("system", "learnt from", *COUNTS, *MADE), rows) if rows else ""
 
 
-def _ensemble_row(scored: Sequence[Mapping[str, Any]], made: Sequence[str]) -> list[str]:
-    """The teachers of each run together; the nets are those of the row above."""
+def _ensemble_row(nets: str, scored: Sequence[Mapping[str, Any]], made: Sequence[str]) -> list[str]:
+    """The nets of each run together; they are those of the row above."""
     number = _each(str(len(info["members"])) for info in scored)
-    title = f"ensemble of {number} teachers, {_each(info['options']['mean'] for info in scored)} mean"
+    title = f"ensemble of {number} {nets}, {_each(info['options']['mean'] for info in scored)} mean"
     _, parameters, epochs, minutes, train = made
     cells = [str(len(scored)), f"{number} × {parameters}", epochs, minutes, train]
     return [title, "hard labels", *_counts(None, [wrong(info) for info in scored]), *cells]

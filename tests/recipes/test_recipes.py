@@ -217,9 +217,15 @@ def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
     few = ["--temperatures", "2,20", "--widths", "20", "--seeds", "0,1", "--sweep-seeds", "0,1"]
     done = study(tmp_path, "--conf", conf, *few)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
-    for name in ("teacher", "small", "distilled", "ensemble_student", "best"):
+    for name in ("teacher", "small", "distilled", "ensemble_student", "best_teacher", "best"):
         assert io.read_info(exp / "accuracy" / "test" / name)["accuracy"] > 0.8, name  # 0.1 by chance
-    for name in ("teacher/member-0", "small/member-0", "distilled/student-0", "best/student-0"):
+    for name in (
+        "teacher/member-0",
+        "best_teacher/member-0",
+        "small/member-0",
+        "distilled/student-0",
+        "best/student-0",
+    ):
         assert io.read_info(exp / "dev" / name)["dev"]["num_frames"] == 500
     assert not (exp / "dev" / "teacher" / "member-1").exists()
     for part, classes in (("without_3", 1), ("only_7_and_8", 2)):

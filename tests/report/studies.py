@@ -82,13 +82,15 @@ def write_study(exp: Path, seeds: tuple[int, ...] = (0, 1), more: int = 0, shift
     of_dev = write_soft_targets(exp / "dev" / "soft_targets", dev_teacher)
     write_net(exp / "dev" / "small" / "member-0", 0, (400, 180, 160))
     write_net(exp / "dev" / "distilled" / "student-0", 0, (350, 130, 110), of_dev)
-    write_net(exp / "dev" / "best" / "student-0", 0, (330, 120, 80), {"teacher_0": dev_teacher}, "arithmetic")
+    of_best = write_net(exp / "dev" / "best_teacher" / "member-0", 0, (310, 110, 85))
+    write_net(exp / "dev" / "best" / "student-0", 0, (330, 120, 80), {"teacher_0": of_best}, "arithmetic")
 
     teachers = [write_net(exp / "teacher" / f"member-{seed}", seed) for seed in seeds]
     small = [write_net(exp / "small" / f"member-{seed}", seed) for seed in seeds]
     one = write_soft_targets(exp / "soft_targets", teachers[0])
     every = write_soft_targets(exp / "ensemble_soft_targets", *teachers)
-    live = {f"teacher_{number}": teacher for number, teacher in enumerate(teachers)}
+    of_best = [write_net(exp / "best_teacher" / f"member-{seed}", seed) for seed in seeds]
+    live = {f"teacher_{number}": teacher for number, teacher in enumerate(of_best)}
     taught = {"distilled": (one, "geometric"), "ensemble_student": (every, "geometric"), "best": (live, "arithmetic")}
     students = {
         name: [write_net(exp / name / f"student-{seed}", seed, (), inputs, mean) for seed in seeds]
@@ -96,6 +98,7 @@ def write_study(exp: Path, seeds: tuple[int, ...] = (0, 1), more: int = 0, shift
     }
     for name, nets, each in (
         ("teacher", teachers, (64, 70)),
+        ("best_teacher", of_best, (57, 59)),
         ("small", small, (140, 150)),
         ("distilled", students["distilled"], (79, 75)),
         ("ensemble_student", students["ensemble_student"], (71, 73)),

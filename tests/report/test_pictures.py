@@ -53,11 +53,12 @@ def test_a_study_is_drawn_as_the_verb_study_draws_it_and_a_sweep_of_images_is_no
     assert path.stat().st_size > 1000 and drawn[path].startswith("exp/study_dropout: ")
 
 
-def test_training_lines_are_dev_errors_by_epoch_of_the_four_nets(finished):
+def test_training_lines_are_dev_errors_by_epoch_of_the_five_nets(finished):
     assert pictures.training_lines(finished[:1]) == {
         "dev/teacher": [([1, 2, 3], [300, 100, 90])],
         "dev/small": [([1, 2, 3], [400, 180, 160])],
         "dev/distilled": [([1, 2, 3], [350, 130, 110])],
+        "dev/best_teacher": [([1, 2, 3], [310, 110, 85])],
         "dev/best": [([1, 2, 3], [330, 120, 80])],
     }
 
@@ -107,4 +108,4 @@ def test_every_line_is_drawn_and_named_once(finished, tmp_path, monkeypatch, dra
     if draw == "draw_temperatures":
         assert list(axes[0].lines[0].get_ydata()) == [305, 205] and len(axes[0].collections) == 1
     if draw == "draw_training":
-        assert [len(line.get_xdata()) for line in axes[0].lines] == [3] * 8
+        assert [len(line.get_xdata()) for line in axes[0].lines] == [3] * 10

@@ -64,7 +64,7 @@ def test_the_ensemble_says_its_mean_and_each_student_its_teachers(exp):
     assert cells[:8] == ["hard labels", "–", "55.0", "55", "55", "55", "1", "2 × 114"]
     student = found["distilled small net, plain images, all teachers"]
     assert student[:6] == ["teachers 0, 1, geometric mean", "–", "72.0", "71", "73", "72"]
-    best = found["distilled small net, jittered images, all teachers"]
+    best = found["distilled small net, images moved, turned and scaled, all such teachers"]
     assert best[0] == "teachers 0, 1, arithmetic mean"
 
 
@@ -73,7 +73,7 @@ def test_runs_of_other_seeds_go_into_one_row(both):
     assert found["teacher: dropout, max-norm, jitter"][1:7] == ["67", "69.3", "64", "74", "70", "3"]  # 64 70 74
     distilled = found["distilled small net, plain images"]
     assert distilled[:6] == ["teacher 0; teacher 2", "74", "81.0", "75", "89", "79"] and distilled[6] == "3"
-    assert sum(title.startswith("ensemble of") for title in found) == 1  # one teacher alone is no ensemble
+    assert sum(title.startswith("ensemble of") for title in found) == 2  # one teacher alone is no ensemble
     text = page.page(both)
     assert text.count("## Test errors on images") == text.count("| hard labels | 146 |") == 1
     assert "counted once per seed, over the seeds of a, b" in text and "## Systems" not in text
@@ -124,9 +124,10 @@ def test_development_nets_are_counted_once_however_many_runs_share_them(both, tm
     found = rows(study.development_table([both[0], read_run(tmp_path / "again")]))
     assert {title: cells[:2] for title, cells in found.items()} == {
         "teacher: dropout, max-norm, jitter": ["hard labels", "90"],
+        "teacher, images also turned and scaled": ["hard labels", "85"],
         "small net, no regularisation": ["hard labels", "160"],
         "distilled small net, plain images": ["teacher 0", "110"],
-        "distilled small net, jittered images, all teachers": ["teacher 0", "80"],
+        "distilled small net, images moved, turned and scaled, all such teachers": ["teacher 0", "80"],
     }
 
 
@@ -156,7 +157,7 @@ def test_the_page_has_the_study_and_nothing_of_speech(exp):
     for title in ("Test errors on images", "Transfer sets without some classes", "Students by temperature"):
         assert f"## {title}\n" in text
     assert "WER" not in text and "## Systems" not in text and "is missing" not in text and "grid_800" not in text
-    assert "- a: seeds of best 0, 1; dev/best 0; dev/distilled 0;" in text
+    assert "- a: seeds of best 0, 1; best_teacher 0, 1; dev/best 0; dev/best_teacher 0; dev/distilled 0;" in text
 
 
 def test_speech_has_no_study(tmp_path):
