@@ -89,8 +89,8 @@ def write_study(exp: Path, seeds: tuple[int, ...] = (0, 1), more: int = 0, shift
     small = [write_net(exp / "small" / f"member-{seed}", seed) for seed in seeds]
     one = write_soft_targets(exp / "soft_targets", teachers[0])
     every = write_soft_targets(exp / "ensemble_soft_targets", *teachers)
-    of_best = [write_net(exp / "best_teacher" / f"member-{seed}", seed) for seed in seeds]
-    live = {f"teacher_{number}": teacher for number, teacher in enumerate(of_best)}
+    best_teachers = [write_net(exp / "best_teacher" / f"member-{seed}", seed) for seed in seeds]
+    live = {f"teacher_{number}": teacher for number, teacher in enumerate(best_teachers)}
     taught = {"distilled": (one, "geometric"), "ensemble_student": (every, "geometric"), "best": (live, "arithmetic")}
     students = {
         name: [write_net(exp / name / f"student-{seed}", seed, (), inputs, mean) for seed in seeds]
@@ -98,7 +98,7 @@ def write_study(exp: Path, seeds: tuple[int, ...] = (0, 1), more: int = 0, shift
     }
     for name, nets, each in (
         ("teacher", teachers, (64, 70)),
-        ("best_teacher", of_best, (57, 59)),
+        ("best_teacher", best_teachers, (57, 59)),
         ("small", small, (140, 150)),
         ("distilled", students["distilled"], (79, 75)),
         ("ensemble_student", students["ensemble_student"], (71, 73)),
