@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kdasr import io, jobs, log
+from kdasr import io, jobs, log, models
 from kdasr.data.examples import Source
 from kdasr.differences import plain
 from kdasr.distill import cells
@@ -20,7 +20,7 @@ from kdasr.distill.student import StudentJob, train_student
 from kdasr.refusal import Refusal
 from kdasr.train.job import TrainJob, train_model
 
-RESULTS, WORDS, TRAINING = "results.json", "words", "training"
+RESULTS, WORDS, TRAINING, PARAMETERS = "results.json", "words", "training", "parameters"
 Row = dict[str, Any]
 
 
@@ -145,6 +145,7 @@ def compute(job: CellJob) -> dict[str, Any] | Refusal:
             name: asdict(score_models(job.folder / name, job.models, source, job.mean, overwrite=job.overwrite))
             for name, source in job.sets.items()
         }
+        scores[PARAMETERS] = sum(models.parameters(io.read_info(path)["model"]) for path in job.models)
         if job.cell.kind != "ensemble" and (learnt := learning(job.models[0])):
             scores[TRAINING] = learnt
         return {**scores, WORDS: job.words()} if job.words else scores
@@ -203,10 +204,10 @@ class Results:
             if known is None:
                 self.rows.append(row)
                 continue
-            ours, theirs = ({**each, TRAINING: None} for each in (known, row))
+            newer = dict.fromkeys((TRAINING, PARAMETERS))  # older files have them not
+            ours, theirs = ({**each, **newer} for each in (known, row))
             io.expect_same(f"results of {row['cell']}", ours, theirs, where, "leave one file out")
-            if TRAINING in row:  # older files have it not
-                known[TRAINING] = row[TRAINING]
+            known |= {name: row[name] for name in newer if name in row}
 
     def row(self, job: CellJob) -> Row | None:
         """The row of a cell, if it has all scores that are wanted.

@@ -93,6 +93,13 @@ def find(architecture: str, where: str | Path | None = None) -> type[Model]:
     return found
 
 
+def parameters(description: Mapping[str, Any]) -> int:
+    """Number of trained weights of a model that is described so, as `Model.describe` does."""
+    cls = find(description["architecture"])
+    shape, classes = tuple(description["input_shape"]), description["num_classes"]
+    return sum(each.numel() for each in cls(cls.OPTIONS(**description["options"]), shape, classes).parameters())
+
+
 def cast(model: M, dtype: torch.dtype) -> M:
     """A copy whose parameters have another dtype; buffers, such as the inputs' mean, stay in float32."""
     copied = copy.deepcopy(model)

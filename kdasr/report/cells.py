@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kdasr.distill.study import TRAINING, Row, value
+from kdasr.distill.study import PARAMETERS, TRAINING, Row, value
 from kdasr.refusal import unknown_name
 from kdasr.report.paired import Difference, over_seeds, over_utterances
 from kdasr.report.tables import NONE, spread, table
@@ -156,7 +156,9 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
     sets = [of for of in SETS if any(of in row for row in rows)]
     words = [of for of in SETS if any(of in row.get("words", {}) for row in rows)]
     trained = any(TRAINING in row for row in rows)
-    header = ["system", *varied, "seeds", *(["training accuracy %"] if trained else [])]
+    sized = any(axis.startswith("dnn.") for axis in varied)
+    header = ["system", *varied, *([PARAMETERS] if sized else []), "seeds"]
+    header += ["training accuracy %"] if trained else []
     header += [column for of in sets for column in _titles(of, rows)]
     header += [f"WER %, {of}" for of in words]
     header += [f"accuracy − reference, {of}" for of in sets] + [f"WER − reference, {of}" for of in words]
@@ -169,7 +171,7 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
         [
             *(
                 f"**{cell}**" if system is first and number == 0 else cell
-                for number, cell in enumerate(_head(system, varied))
+                for number, cell in enumerate(_head(system, varied, sized))
             ),
             *([_trained(system)] if trained else []),
             *(cell for of in sets for cell in _scores(system, of, rows)),
@@ -184,10 +186,11 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
     return f"{table(header, lines)}\n{_note(against, first, ''.join(text for text, shown in told_of.items() if shown))}"
 
 
-def _head(system: System, varied: Sequence[str]) -> list[str]:
+def _head(system: System, varied: Sequence[str], sized: bool) -> list[str]:
     row = system.rows[0]
     seeds = str(len(system.rows)) if row["seed"] is not None else NONE
-    return [row["kind"], *(shown(value(row, axis)) for axis in varied), seeds]
+    size = [f"{row[PARAMETERS]:,}" if PARAMETERS in row else NONE] if sized else []
+    return [row["kind"], *(shown(value(row, axis)) for axis in varied), *size, seeds]
 
 
 def shown(chosen: object) -> str:

@@ -115,14 +115,7 @@ def _mixtures(info: Mapping[str, Any]) -> str:
 
 def size(info: Mapping[str, Any]) -> str:
     """Number of trained weights of a model, by its info."""
-    return f"{_count(info['model']):,}" if "model" in info else NONE
-
-
-def _count(description: Mapping[str, Any]) -> int:
-    cls = models.find(description["architecture"])
-    shape, classes = tuple(description["input_shape"]), description["num_classes"]
-    model = cls(cls.OPTIONS(**description["options"]), shape, classes)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return f"{models.parameters(info['model']):,}" if "model" in info else NONE
 
 
 def shares_table(runs: Sequence[Run]) -> str:

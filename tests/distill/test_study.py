@@ -84,6 +84,15 @@ def test_rows_of_two_runs_add_up_and_contradictions_are_refused():
         results.add(Results({}, [row("baseline,seed=1", dev={"accuracy": 0.6})]), Path("two.json"))
 
 
+def test_what_older_results_did_not_record_is_taken_over_from_newer_ones():
+    newer = {**row("baseline,seed=0"), "parameters": 7, "training": {"accuracy": 0.9, "dev": [0.5]}}
+    results = Results({}, [row("baseline,seed=0")])
+    results.add(Results({}, [newer]), Path("newer.json"))
+    assert results.rows == [newer]
+    results.add(Results({}, [row("baseline,seed=0")]), Path("older.json"))
+    assert results.rows == [newer]
+
+
 def test_a_known_row_must_have_every_score_that_is_wanted(data):
     cell = Cell("ensemble", (("members", 1),), None)
     job = cell_job(data, cell, (data / "teachers" / "member-0",))

@@ -94,6 +94,15 @@ def test_axes_are_those_on_which_rows_differ_and_unnamed_values_are_filled_in():
     assert cells.axes(T5) == []
 
 
+def test_where_widths_differ_a_column_says_how_many_weights_a_system_has():
+    small = row("student", 0, 0.6, {"dnn.width": 128}, parameters=120_000)
+    older = row("student", 0, 0.6, {"dnn.width": 512})  # of a file without the numbers
+    found = lines(cells.study_table([small, older]))
+    assert found[0][1:4] == ["dnn.width", "parameters", "seeds"]
+    assert [line[2] for line in found[2:]] == ["120,000", "–"]
+    assert "parameters" not in lines(cells.study_table([*T1, *T5]))[0]
+
+
 def test_word_errors_are_of_all_seeds_with_a_paired_difference():
     def words(*errors: int) -> dict[str, Any]:
         return {"lm_weight": 9, "penalty": 0, "dev": {"errors": list(errors), "words": [4, 6]}}
