@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -54,15 +55,16 @@ class Jitter:
         angle, *growth = (self._draw(x, 3) / 2**31).unbind(1)  # each of -1 to 1
         sine, cosine = (angle := angle * math.radians(self.rotation)).sin(), angle.cos()
         across, down = (torch.exp(share * math.log1p(self.scaling)) for share in growth)
-        aspect, zero = height / width, torch.zeros_like(sine)  # grid_sample's coordinates are of -1 to 1 on both sides
-        right = torch.stack([cosine / across, sine / across * aspect, zero], 1)
-        below = torch.stack([-sine / down / aspect, cosine / down, zero], 1)
-        back = torch.stack([right, below], 1)  # (B, 2, 3)
-        places = F.affine_grid(back, [len(x), 1, height, width], align_corners=False)
+        aspect = height / width  # grid_sample's coordinates are of -1 to 1 on both sides
+        right = torch.stack([cosine / across, sine / across * aspect], 1)
+        below = torch.stack([-sine / down / aspect, cosine / down], 1)
+        weights = torch.stack([right, below], 1)  # (B, 2, 2)
         if self.distortion:
-            points = self._draw(x, 2 * GRID**2).view(len(x), 2, GRID, GRID) / 2**31
-            field = F.interpolate(points, (height, width), mode="bicubic", align_corners=True)
-            places += field.permute(0, 2, 3, 1) * (2 * self.distortion / torch.tensor([width, height], device=x.device))
+            pixel = 2 / torch.tensor([[width], [height]], device=x.device)
+            moves = self._draw(x, 2 * GRID**2).view(len(x), 2, GRID**2) / 2**31
+            weights = torch.cat([weights, moves * pixel * self.distortion], 2)
+        fields = _fields(height, width, x.device)[: weights.shape[2]]
+        places = torch.einsum("bcn,nhw->bhwc", weights, fields)
         return F.grid_sample(x[:, None], places, align_corners=False)[:, 0]
 
     def _draw(self, x: Tensor, numbers: int) -> Tensor:
@@ -76,6 +78,15 @@ class Jitter:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken."""
         self._generator.load_state_dict(state)
+
+
+@functools.cache
+def _fields(height: int, width: int, device: torch.device) -> Tensor:
+    """Of each pixel the coordinates x and y, and how far each of the 5 x 5 points takes it along: (2 + 25, H, W)."""
+    places = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)[0].movedim(2, 0)
+    points = torch.eye(GRID**2).view(-1, 1, GRID, GRID)
+    taken = F.interpolate(points, (height, width), mode="bicubic", align_corners=True)[:, 0]
+    return torch.cat([places, taken]).to(device)
 
 
 class InputNoise:
