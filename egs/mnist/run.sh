@@ -72,7 +72,7 @@ if stage 6 "The ensemble's students: plain images, soft targets of all teachers"
   kdasr distill "$exp/ensemble_student" --soft-targets "$exp/ensemble_soft_targets" "${students[@]}"
 fi
 
-if stage 7 "Best without more data: moved, turned and scaled images, for teachers too; soft targets of all as they come"; then
+if stage 7 "Best without more data: images moved, turned, scaled and distorted, for teachers too; soft targets of all as they come"; then
   kdasr train "$exp/best_teacher" --part best_teacher "${students[@]}"
   kdasr distill "$exp/best" --part best --teacher "$exp/best_teacher" "${students[@]}"
 fi

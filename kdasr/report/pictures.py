@@ -18,8 +18,8 @@ NETS = {  # folder of a development net: colour, name
     "dev/teacher": ("tab:gray", "teacher"),
     "dev/small": ("tab:blue", "small, hard labels"),
     "dev/distilled": ("tab:red", "distilled, plain images"),
-    "dev/best_teacher": ("tab:olive", "teacher, images also turned and scaled"),
-    "dev/best": ("tab:green", "distilled, images moved, turned and scaled"),
+    "dev/best_teacher": ("tab:olive", "teacher, images distorted"),
+    "dev/best": ("tab:green", "distilled, images distorted"),
 }
 SHIFTED = {  # of a curve of biases: colour, name
     "test": ("tab:red", "test"),

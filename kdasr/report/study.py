@@ -53,8 +53,8 @@ SYSTEMS = {  # by folder
     "small": System("small net, no regularisation", 4, 146),
     "distilled": System("distilled small net, plain images", 5, 74),
     "ensemble_student": System("distilled small net, plain images, all teachers", 6),
-    "best_teacher": System("teacher, images also turned and scaled", 7, together="such teachers"),
-    "best": System("distilled small net, images moved, turned and scaled, all such teachers", 7),
+    "best_teacher": System("teacher, images moved, turned, scaled, distorted", 7, together="such teachers"),
+    "best": System("distilled small net, such images, all such teachers", 7),
 }
 TRANSFERS = {
     "without_3": Transfer("without 3s", (206, 133), (109, 14), 3.5),

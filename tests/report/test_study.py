@@ -64,7 +64,7 @@ def test_the_ensemble_says_its_mean_and_each_student_its_teachers(exp):
     assert cells[:8] == ["hard labels", "–", "55.0", "55", "55", "55", "1", "2 × 114"]
     student = found["distilled small net, plain images, all teachers"]
     assert student[:6] == ["teachers 0, 1, geometric mean", "–", "72.0", "71", "73", "72"]
-    best = found["distilled small net, images moved, turned and scaled, all such teachers"]
+    best = found["distilled small net, such images, all such teachers"]
     assert best[0] == "teachers 0, 1, arithmetic mean"
 
 
@@ -124,10 +124,10 @@ def test_development_nets_are_counted_once_however_many_runs_share_them(both, tm
     found = rows(study.development_table([both[0], read_run(tmp_path / "again")]))
     assert {title: cells[:2] for title, cells in found.items()} == {
         "teacher: dropout, max-norm, jitter": ["hard labels", "90"],
-        "teacher, images also turned and scaled": ["hard labels", "85"],
+        "teacher, images moved, turned, scaled, distorted": ["hard labels", "85"],
         "small net, no regularisation": ["hard labels", "160"],
         "distilled small net, plain images": ["teacher 0", "110"],
-        "distilled small net, images moved, turned and scaled, all such teachers": ["teacher 0", "80"],
+        "distilled small net, such images, all such teachers": ["teacher 0", "80"],
     }
 
 
