@@ -1,4 +1,4 @@
-"""Noise as large as asked, in units of the inputs' own deviation; images moved, turned, scaled and distorted; nothing when 0."""
+"""Noise as large as asked, in units of the inputs' own deviation; images moved and bent as asked; nothing when 0."""
 
 from __future__ import annotations
 
