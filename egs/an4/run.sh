@@ -115,7 +115,7 @@ if stage 10 "Specialists: subsets of confusable states, a net for each, one net 
 fi
 
 # Its filterbanks are normalised per speaker: half of the epochs serve then.
-if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students of table 1 hear the speech at other speeds too"; then
+if stage 11 "Study: tables 1 and 5 of the paper on a pool of members, students at nine speeds; their temperature, teachers, width"; then
   own=(--conf "$study" "${set_options[@]}" "${overwrite[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
   perturbed=speed_${speeds//,/,speed_} transfer=()
   for set in ${perturbed//,/ }; do transfer+=(--transfer "$data/fbank_speaker/$set"); done
@@ -129,6 +129,7 @@ if stage 11 "Study: tables 1 and 5 of the paper on a pool of members; students o
   kdasr train "$exp/study_pool" "${sets[@]}" --seeds "$pool" "${own[@]}"
   sets+=(--members "$exp/study_pool" --test-features "$data/fbank_speaker/test" --test-ali "$exp/ali/sat/test")
   kdasr study "$exp/study_1" --part table_1 "${sets[@]}" "${transfer[@]}" "${decoded[@]}" "${own[@]}"
+  kdasr study "$exp/study_axes" --part axes "${sets[@]}" "${transfer[@]}" "${decoded[@]}" "${own[@]}"
   kdasr study "$exp/study_5" --part table_5 "${sets[@]}" "${own[@]}"
 fi
 

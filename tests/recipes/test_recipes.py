@@ -27,6 +27,7 @@ student: {epochs: 1, threads: 1}
 decode: {search_beam: 8.0, output_beam: 3.0, max_active: 1000, lm_weights: [10], penalties: [0.0]}
 parts:
   table_1: {study: {baseline: {}, ensemble: {members: [2]}, student: {}}}
+  axes: {study: {baseline: {}, ensemble: {members: [2]}, student: {dnn.width: [16, 32]}}}
   table_5: {study: {baseline: [{}, {train.fraction: [0.1]}], student: {student.fraction: [0.1]}}}
 """
 
@@ -86,10 +87,10 @@ def test_an4_runs_from_a_clean_folder(tmp_path: Path) -> None:
     tables = ["--study", str(tmp_path / "study.yaml"), "--pool", "0-1", "--speeds", "0.9,1.1"]
     run_whole("an4", tmp_path, *given, *tables, "--stage", "10")
     assert_sound("an4", tmp_path)
-    for table, cells in ((1, 3), (5, 3)):
+    for table, cells in (("1", 3), ("axes", 4), ("5", 3)):
         rows = io.read_json(tmp_path / "exp" / f"study_{table}" / "results.json")["rows"]
         assert len(rows) == cells and all("dev" in row and "test" in row for row in rows)
-        assert all(("words" in row) == (table == 1) for row in rows)
+        assert all(("words" in row) == (table != "5") for row in rows)
 
 
 @pytest.mark.full
