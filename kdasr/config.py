@@ -41,12 +41,13 @@ def resolve(
     """
     known = {section, *sections}
     tree = OmegaConf.structured(options)
+    OmegaConf.set_readonly(tree, False)  # as a frozen dataclass's is
     types = {field.name: field.type for field in fields(options)}  # type: ignore[arg-type]  # a dataclass
     if conf is None and part is not None:
         raise Refusal("a part of no file", where=f"--part {part}", do="name the YAML file with --conf")
     if conf is not None:
         for values in _sections(Path(conf), section, known, part):
-            tree = _merge(tree, values, str(conf), section, types)
+            _take(tree, values, str(conf), section, types)
     for override in overrides:
         name, separator, value = override.partition("=")
         head, dot, key = name.partition(".")
@@ -55,7 +56,7 @@ def resolve(
         if head not in known:
             raise unknown_name("section", head, known, f"--set {override}")
         if head == section:
-            tree = _merge(tree, {key: _value(value, override)}, f"--set {override}", section, types)
+            _take(tree, {key: _value(value, override)}, f"--set {override}", section, types)
     try:
         resolved: T = OmegaConf.to_object(tree)  # type: ignore[assignment]
     except ValueError as error:  # raised by __post_init__ checks
@@ -118,12 +119,13 @@ def _value(text: str, override: str) -> Any:
         raise Refusal("not a YAML value", where=f"--set {override}", found=" ".join(str(error).split())) from None
 
 
-def _merge(tree: DictConfig, values: dict[str, Any], where: str, section: str, types: dict[str, Any]) -> DictConfig:
+def _take(tree: DictConfig, values: dict[str, Any], where: str, section: str, types: dict[str, Any]) -> None:
+    """Puts values in place of those before; a table or list of a study's axes too, whatever was there."""
     for name, value in values.items():
         if name not in types:
             raise unknown_name(f"option of {section}", str(name), types, where)
         try:
-            tree = OmegaConf.merge(tree, {name: value})  # type: ignore[assignment]
+            OmegaConf.update(tree, str(name), value, merge=False)
         except OmegaConfBaseException as error:
             raise Refusal(
                 f"{section}.{name} has the wrong type",
@@ -132,4 +134,3 @@ def _merge(tree: DictConfig, values: dict[str, Any], where: str, section: str, t
                 found=f"{value!r}",
                 do=str(error).splitlines()[0],
             ) from None
-    return tree
