@@ -76,7 +76,8 @@ class Teachers:
     def probabilities(self, index: Tensor, x: Tensor, temperature: float) -> Tensor:
         """p_T of the examples `index` (B,), seen as `x` (B, ...): (B, S) float32.
 
-        Of some members it is right in the mean over draws: the loss is linear in p_T, and so is its gradient.
+        Of some members it is right in the mean over draws: the loss is linear in p_T, and so is its gradient. Teachers
+        that take turns: Fukuda et al., "Efficient knowledge distillation from an ensemble of teachers" (2017).
         """
         return self._taught(index, x, lambda x, of: self.ensemble.probabilities(x, temperature, self._drawn(of, index)))
 
