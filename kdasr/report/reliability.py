@@ -11,6 +11,7 @@ from kdasr.report.run import Run
 from kdasr.train.calibration import Reliability
 
 SETS = ("dev", "test")
+LEAST = 20  # frames of a bin that is drawn: of fewer, chance makes the point
 
 
 def diagrams(runs: Sequence[Run]) -> dict[str, dict[str, Reliability]]:
@@ -43,7 +44,7 @@ def draw(path: str | Path, runs: Sequence[Run]) -> bool:
         axes.plot((0, 1), (0, 1), color="black", linestyle=":", linewidth=1)
         for system, reliability in found[name].items():
             label = f"{system}: error {100 * reliability.error:.2f} %"
-            axes.plot(*reliability.line(), marker=".", linewidth=1, label=label)
+            axes.plot(*reliability.line(LEAST), marker=".", linewidth=1, label=label)
         axes.set(xlabel="confidence", ylabel="share right", title=name)
         axes.legend(fontsize=7)
 

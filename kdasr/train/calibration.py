@@ -47,8 +47,8 @@ class Reliability:
         """Expected calibration error, 0 to 1: the mean over frames of |accuracy - confidence| of their bin (eq. 3)."""
         return float((self.right - self.confidence).abs().sum() / self.frames.sum().clamp(min=1))
 
-    def line(self) -> tuple[list[float], list[float]]:
-        """Mean confidence and accuracy of each bin that has frames."""
-        some = self.frames > 0
+    def line(self, least: int = 1) -> tuple[list[float], list[float]]:
+        """Mean confidence and accuracy of each bin of so many frames at least."""
+        some = self.frames >= least
         frames = self.frames[some]
         return (self.confidence[some] / frames).tolist(), (self.right[some] / frames).tolist()

@@ -13,6 +13,7 @@ def test_the_error_is_the_mean_distance_of_accuracy_and_confidence():
     reliability.add(torch.tensor([0.90, 0.92, 0.91]), torch.tensor([True, True, False]))  # one bin
     reliability.add(torch.tensor([0.55]), torch.tensor([False]))
     assert reliability.error == pytest.approx((abs(2 - 2.73) + 0.55) / 4)
+    assert reliability.line(2)[1] == pytest.approx([2 / 3]) and reliability.line(4) == ([], [])
     confidence, accuracy = reliability.line()
     assert confidence == pytest.approx([0.55, 0.91]) and accuracy == pytest.approx([0, 2 / 3])
 
