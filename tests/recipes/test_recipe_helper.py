@@ -5,6 +5,8 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -271,6 +273,17 @@ def test_called_by_its_bare_name_it_prints_a_command_that_can_be_called(toy):
     assert "resume with: ./run.sh --stage 1\n" in done.stderr
 
 
+def ended_by(process: "subprocess.Popen[str]", sent: signal.Signals, send: Callable[[int, int], None]) -> str:
+    """Sends a signal to a recipe whose command has begun, and waits for its end; what it said on stderr.
+
+    A bash that gets it in the moment between starting a command and waiting for it heeds it when the command has ended.
+    """
+    time.sleep(0.5)
+    send(process.pid, sent)
+    err: str = process.communicate(timeout=20)[1]
+    return err
+
+
 @pytest.mark.parametrize(
     ("sent", "whole_group", "expected"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)]
 )
@@ -278,11 +291,7 @@ def test_an_interrupted_stage_says_how_to_resume_and_leaves_nothing_running(toy,
     toy.write(SHOW.replace("echo one", 'sh -c "echo \\$\\$; exec sleep 60"'))
     process = toy.start("--num-jobs", "4")
     line = next(line for line in process.stdout if line.strip().isdigit())
-    if whole_group:
-        os.killpg(process.pid, sent)
-    else:
-        os.kill(process.pid, sent)
-    _, err = process.communicate(timeout=20)
+    err = ended_by(process, sent, os.killpg if whole_group else os.kill)
     assert process.returncode in (expected, -sent)
     command = shlex.split(err.splitlines()[-1].partition(f"stage 1 failed (exit {expected}); resume with: ")[2])
     assert command == [toy.command(), "--stage", "1", "--num-jobs=4"]
@@ -296,8 +305,7 @@ def test_a_command_that_takes_its_time_to_end_is_waited_for(toy):
     toy.write(SHOW.replace("echo one", f'sh -c "{slow}"'))
     process = toy.start()
     line = next(line for line in process.stdout if line.strip().isdigit())
-    os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=20)
+    ended_by(process, signal.SIGTERM, os.kill)
     with pytest.raises(ProcessLookupError):
         os.kill(int(line), 0)
 
