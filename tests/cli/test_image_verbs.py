@@ -53,6 +53,7 @@ def test_a_study_of_temperatures(folder):
     train = ("--images", folder / "train", "--dev-images", folder / "dev", "--soft-targets", folder / "soft")
     kdasr("study", folder / "study", *train, "--set", "study.student={distill.temperature: [1, 8], seed: [0, 1]}")
     rows = json.loads((folder / "study" / "results.json").read_text())["rows"]
+    assert all(row["parameters"] > 0 for row in rows)
     assert [(row["values"]["distill.temperature"], row["seed"]) for row in rows] == [(1, 0), (1, 1), (8, 0), (8, 1)]
 
 

@@ -98,9 +98,8 @@ def test_a_batch_asks_as_many_members_as_it_is_to_and_over_batches_all_alike(fol
             found = teachers.probabilities(index, x, 2.0)
             some = [torch.stack(pair).mean(0) for pair in itertools.combinations(each, asked)]
             assert any(torch.allclose(found, mean, atol=1e-6) for mean in some)
-            assert torch.equal(
-                found, Teachers(ensemble, None, asked).probabilities(index, x, 2.0)
-            )  # a run that goes on
+            again = Teachers(ensemble, None, asked).probabilities(index, x, 2.0)
+            assert torch.equal(found, again)  # as in a run that goes on
             taught += found / 600
         torch.testing.assert_close(taught, ensemble.probabilities(x, 2.0), atol=0.02, rtol=0.0)
         stored = teachers.log_probabilities(index, x, 2.0)
