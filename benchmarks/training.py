@@ -29,7 +29,8 @@ from kdasr.data.table import FrameTableWriter
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import Distillation
 from kdasr.models.dnn import DnnOptions
-from kdasr.train.loop import Objective, Trainer, hard_labels
+from kdasr.train.loop import Trainer
+from kdasr.train.loss import Objective, hard_labels
 from kdasr.train.precision import compute_dtype
 
 EGS = Path(__file__).parents[1] / "egs"

@@ -156,6 +156,7 @@ def _steps(trainers: Iterable[Trainer]) -> list[float]:
 def _differences(student: TrainOptions) -> str:
     for name in student.moving:
         return f"student.{name} changes the images, which stored targets cannot follow"
-    if student.input_noise:
-        return "teachers on the fly see the student's input noise (student.input_noise), stored targets do not"
+    names = ("input_noise", "time_mask", "frequency_mask")
+    if altered := [f"student.{name}" for name in names if getattr(student, name)]:
+        return f"teachers on the fly see the student's altered input ({', '.join(altered)}), stored targets do not"
     return ""

@@ -55,6 +55,10 @@ class Model(nn.Module):
         """The standard deviation that `set_normalisation` took, `input_shape`; 0 where an input never varies."""
         raise NotImplementedError
 
+    def average(self) -> Tensor:
+        """The mean that `set_normalisation` took, `input_shape`."""
+        raise NotImplementedError
+
     def output_bias(self) -> Tensor:
         """What is added to each class's logit last, (S,), the weights' own tensor."""
         raise NotImplementedError

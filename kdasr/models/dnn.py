@@ -69,6 +69,10 @@ class Dnn(Model):
         varies = self.scale > 0
         return torch.where(varies, 1 / self.scale, torch.zeros_like(self.scale)).view(self.input_shape)
 
+    def average(self) -> Tensor:
+        """The mean that `set_normalisation` took, `input_shape`."""
+        return self.mean.view(self.input_shape)
+
     def output_bias(self) -> Tensor:
         """The last layer's bias, (S,)."""
         bias: Tensor = self.linear[-1].bias

@@ -19,7 +19,7 @@ from kdasr.refusal import Refusal
 from kdasr.specialists.dustbin import DUSTBIN, FULL, Balanced, Retained, SpecialistOptions, SpecialistSource, cut
 from kdasr.train import precision
 from kdasr.train.job import fit, inputs, threads_each, trained
-from kdasr.train.loop import Objective
+from kdasr.train.loss import Objective
 from kdasr.train.together import ranks
 
 VERB = "specialists"

@@ -18,7 +18,8 @@ from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train import checkpoint
 from kdasr.train.accuracy import BATCH, evaluate
-from kdasr.train.loop import Objective, Trainer, TrainOptions, hard_labels
+from kdasr.train.loop import Trainer, TrainOptions
+from kdasr.train.loss import Objective, hard_labels
 from kdasr.train.together import ranks
 
 TRAINED = ("train", "distill", "bias")  # verbs that make nets

@@ -6,10 +6,9 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr import io, log
@@ -21,7 +20,8 @@ from kdasr.models.dropout import Dropout
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
-from kdasr.train.noise import InputNoise, Jitter
+from kdasr.train.loss import Objective
+from kdasr.train.noise import InputNoise, Jitter, Masks
 from kdasr.train.together import ranks
 
 SELECTIONS = ("last", "best_dev")
@@ -43,6 +43,8 @@ class TrainOptions:
     dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
     input_dropout: float = 0.0  # share of inputs, 0 to 1
     input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
+    time_mask: int = 0  # frames of a window hidden at most, one stretch (SpecAugment); live teachers see the same
+    frequency_mask: int = 0  # bins of a window hidden at most, one band; live teachers see the same
     jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
     rotation: float = 0.0  # degrees that images are turned by at most, either way
     scaling: float = 0.0  # share by which images grow at most, or shrink, in height and width each on its own
@@ -62,8 +64,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        if min(self.input_noise, self.jitter, self.rotation, self.scaling, self.distortion) < 0:
-            raise ValueError("input_noise, jitter, rotation, scaling and distortion are at least 0")
+        altering = ("input_noise", "time_mask", "frequency_mask", "jitter", "rotation", "scaling", "distortion")
+        if min(getattr(self, name) for name in altering) < 0:
+            raise ValueError(f"{', '.join(altering[:-1])} and {altering[-1]} are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
         if self.folds < 0 or self.folds == 1:
@@ -81,25 +84,6 @@ class TrainOptions:
         """The options that move, turn, scale or distort images, as far as they are set."""
         names = ("jitter", "rotation", "scaling", "distortion")
         return {name: value for name in names if (value := getattr(self, name))}
-
-
-class Objective(Protocol):
-    """What training minimises."""
-
-    def __call__(self, logits: Tensor, labels: Tensor, index: Tensor, inputs: Tensor) -> Tensor:
-        """Mean loss a frame, a scalar.
-
-        Args:
-            logits: (B, S) float32.
-            labels: (B,) int64; -1 where there is none.
-            index: numbers of the examples, (B,) int64, on the CPU.
-            inputs: (B, ...) float32, as the model got them.
-        """
-
-
-def hard_labels(logits: Tensor, labels: Tensor, index: Tensor, inputs: Tensor) -> Tensor:
-    """Cross-entropy with the hard labels at T = 1."""
-    return F.cross_entropy(logits, labels)
 
 
 class Trainer:
@@ -143,6 +127,7 @@ class Trainer:
         own_seed = self.ranks.seed(options.seed)
         self.dropout = Dropout(options.dropout, options.input_dropout, own_seed)
         self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
+        self.masks = Masks(options.time_mask, options.frequency_mask, self.model.average(), own_seed)
         self.jitter = Jitter(options.jitter, options.rotation, options.scaling, options.distortion, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)
         if left_out := options.left_out:
@@ -241,7 +226,7 @@ class Trainer:
         """One step of `run`; returns whether a checkpoint is due after it."""
         index = self.sampler.next()
         x, y = self.examples.batch(index)
-        x, y = self.noise(self.jitter(x.to(self.device))), y.to(self.device)
+        x, y = self.masks(self.noise(self.jitter(x.to(self.device)))), y.to(self.device)
         logits = self.weights.computing(x, self.dropout).float()
         loss = self.objective(logits, y, index, x)
         loss.backward()
@@ -316,9 +301,9 @@ class Trainer:
             self._write(streams)
         self.saved = time.monotonic()
 
-    def _streams(self) -> dict[str, Dropout | InputNoise | Jitter]:
+    def _streams(self) -> dict[str, Dropout | InputNoise | Jitter | Masks]:
         """What has random numbers of this process's own."""
-        return {"dropout": self.dropout, "noise": self.noise, "jitter": self.jitter}
+        return {"dropout": self.dropout, "noise": self.noise, "masks": self.masks, "jitter": self.jitter}
 
     def _write(self, streams: list[dict[str, Any]]) -> None:
         tensors = {"weights": self.model.state_dict(), "optimizer": self.optimizer.state(), "best": self.best}
@@ -362,10 +347,11 @@ class Trainer:
             log.event(f"{self.folder}: goes on from step {self.step} of {self.total_steps}")
 
     def _resume_streams(self, states: list[dict[str, Any]]) -> None:
-        """Random numbers go on; those of a process that was not there before begin anew, and torch's own (on CUDA)."""
+        """Random numbers go on; those that the checkpoint does not know begin anew, and torch's own (on CUDA)."""
         if self.ranks.rank < len(states):
             for name, stream in self._streams().items():
-                stream.load_state_dict(states[self.ranks.rank][name])
+                if name in (known := states[self.ranks.rank]):
+                    stream.load_state_dict(known[name])
         if not self.ranks.first:
             torch.manual_seed(self.ranks.seed(self.options.seed) + self.step)
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr.models.generator import Generator
+from kdasr.refusal import Refusal
 
 GRID = 5  # points a side at which an image is distorted, the rest of it between them
 
@@ -87,6 +88,54 @@ def _fields(height: int, width: int, device: torch.device) -> Tensor:
     points = torch.eye(GRID**2).view(-1, 1, GRID, GRID)
     taken = F.interpolate(points, (height, width), mode="bicubic", align_corners=True)[:, 0]
     return torch.cat([places, taken]).to(device)
+
+
+class Masks:
+    """Hides a stretch of frames and a band of bins of each input behind the mean (SpecAugment: Park et al. 2019).
+
+    Widths are uniform from 0 up to the limits, places uniform among those where a stretch of that width fits.
+
+    Args:
+        frames: most that are hidden of an input's F frames; 0 is none.
+        bins: most that are hidden of its D bins; 0 is none.
+        mean: what is seen in their place, (F, D), on the device of the inputs.
+        seed: seed of the generator; on CUDA torch's own generator decides.
+
+    Raises:
+        Refusal: inputs have fewer frames or bins, or are no windows of frames.
+    """
+
+    def __init__(self, frames: int, bins: int, mean: Tensor, seed: int = 0) -> None:
+        for name, limit, axis in (("time_mask", frames, 0), ("frequency_mask", bins, 1)):
+            if limit and not (mean.ndim == 2 and limit < mean.shape[axis]):
+                most = f"less than the {mean.shape[axis]} of an input" if mean.ndim == 2 else "windows of frames"
+                raise Refusal("no mask for these inputs", where=name, expected=most, found=limit, do=f"lower {name}")
+        self.frames, self.bins, self.mean = frames, bins, mean
+        self._generator = Generator(seed, 3)  # another stream than dropout's, noise's and jitter's
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Inputs (B, F, D), each with hidden parts of its own."""
+        if not (self.frames or self.bins):
+            return x
+        hidden = self._stretch(x, 1, self.frames)[:, :, None] | self._stretch(x, 2, self.bins)[:, None]
+        return torch.where(hidden, self.mean, x)
+
+    def _stretch(self, x: Tensor, axis: int, most: int) -> Tensor:
+        """Which places along an axis are hidden, (B, size) bool."""
+        size = x.shape[axis]
+        draws = self._generator.bits(torch.empty(len(x), 2, dtype=torch.int32, device=x.device)).long()
+        width = draws[:, 0].remainder(most + 1)
+        begin = draws[:, 1].remainder(size - width + 1)
+        place = torch.arange(size, device=x.device)
+        return (place >= begin[:, None]) & (place < (begin + width)[:, None])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state, as JSON types."""
+        return self._generator.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self._generator.load_state_dict(state)
 
 
 class InputNoise:

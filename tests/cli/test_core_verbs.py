@@ -226,7 +226,7 @@ def test_an_estimate_tells_both_ways_and_trains_nothing(folder, capsys):
     assert re.search(
         r"\nstored: +.* s of it to make them; [\d.]+ MB, \d\S+ % of dense float32\ncheaper: +(on|stored)", out
     )
-    assert "mind:       teachers on the fly see the student's input noise" in out
+    assert "mind:       teachers on the fly see the student's altered input" in out
     call(folder, "soft-targets", "soft-priced", *teacher, dev=False)
     with pytest.raises(Refusal, match=r"estimate is of teachers \(found stored soft targets\); name .* --teacher"):
         call(folder, "distill", "estimate", "--soft-targets", f"{folder}/soft-priced", "--estimate")

@@ -46,7 +46,7 @@ def test_what_is_measured_has_the_size_of_the_store_and_the_job(data: Path, tmp_
     assert cost.size == pytest.approx(8 + 2 * 3, abs=0.5) and cost.dense == 4 * examples.num_classes
     assert min(cost.live, cost.read, cost.write) > 0 and not cost.differs
     moved = measure(replace(job, student=replace(train, input_noise=0.1)), 1, StoreOptions())
-    assert "input noise" in moved.differs and not (tmp_path / "s").exists()
+    assert "student.input_noise" in moved.differs and not (tmp_path / "s").exists()
 
 
 def test_a_student_that_goes_on_from_a_model_is_measured_as_that_model(data: Path, tmp_path: Path, monkeypatch):

@@ -46,7 +46,7 @@ def test_targets_on_the_fly_teach_the_same(job: StudentJob, data: Path):
     assert sorted(name for name in live["inputs"] if "teacher" in name) == ["teacher_0", "teacher_1", "teacher_2"]
 
 
-def test_live_teachers_see_the_noise_that_the_student_sees(job: StudentJob, data: Path, monkeypatch):
+def test_live_teachers_see_the_noise_and_masks_that_the_student_sees(job: StudentJob, data: Path, monkeypatch):
     given: list[torch.Tensor] = []
     asked = Ensemble.probabilities
 
@@ -55,15 +55,18 @@ def test_live_teachers_see_the_noise_that_the_student_sees(job: StudentJob, data
         return asked(ensemble, x, *others)
 
     monkeypatch.setattr(Ensemble, "probabilities", spy)
-    noisy = replace(job.student, epochs=1, input_noise=0.3)
+    noisy = replace(job.student, epochs=1, input_noise=0.3, time_mask=1)
     live = replace(job, soft_targets=None, teachers=(data / "teachers",), student=noisy)
     train_student(live)
     examples = source(data).open()
     sampler = Sampler(examples.pool(1.0, noisy.seed), noisy.batch_size, noisy.seed)
     assert len(given) == sampler.batches_per_epoch
     for x in given:
-        noise = (x - examples.batch(sampler.next())[0]) / examples.statistics()[1]
-        assert 0.25 < float(noise.std()) < 0.35
+        mean, deviation = examples.statistics()
+        hidden = (x == mean).all(2)  # frames
+        noise = (x - examples.batch(sampler.next())[0]) / deviation
+        assert 0.25 < float(noise[~hidden].std()) < 0.35
+        assert set(hidden.sum(1).tolist()) == {0, 1}
 
 
 def test_soft_targets_alone_teach_without_hard_labels(job: StudentJob):

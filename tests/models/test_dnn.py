@@ -22,6 +22,7 @@ def test_logits_are_those_of_plain_numpy():
     model = net()
     mean, deviation = torch.randn(4, 5), torch.rand(4, 5).add(0.5)
     model.set_normalisation(mean, deviation)
+    assert torch.equal(model.average(), mean)
     x = torch.randn(9, 4, 5)
     h = ((x - mean) / deviation).flatten(1).double().numpy()
     for number, layer in enumerate(model.linear):

@@ -24,7 +24,8 @@ from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train import checkpoint
-from kdasr.train.loop import Trainer, TrainOptions, hard_labels
+from kdasr.train.loop import Trainer, TrainOptions
+from kdasr.train.loss import hard_labels
 from tests import images
 from tests.tables import speech, write_alignment, write_features, write_set
 
@@ -86,6 +87,7 @@ VARIANTS = {
     "halving": replace(OPTIONS, schedule="halving", learning_rate=0.3, select="best_dev"),
     "bf16": replace(OPTIONS, precision="bf16"),
     "noise": replace(OPTIONS, input_noise=0.2),
+    "masks": replace(OPTIONS, time_mask=1, frequency_mask=2),
     "fp32": replace(OPTIONS, precision="fp32", max_norm=1.0, warmup=0.5),
 }
 
@@ -333,11 +335,12 @@ def test_impossible_options_are_refused(bad):
         TrainOptions(**bad)
 
 
-@pytest.mark.parametrize(
-    "bad", [{"input_noise": -0.1}, {"jitter": -1}, {"rotation": -5.0}, {"scaling": -0.1}, {"distortion": -1.0}]
-)
-def test_noise_and_jitter_below_zero_are_refused(bad):
-    with pytest.raises(ValueError, match="input_noise, jitter, rotation, scaling and distortion are at least 0"):
+ALTERING = ("input_noise", "time_mask", "frequency_mask", "jitter", "rotation", "scaling", "distortion")
+
+
+@pytest.mark.parametrize("bad", [{name: -1} for name in ALTERING])
+def test_noise_masks_and_jitter_below_zero_are_refused(bad):
+    with pytest.raises(ValueError, match="input_noise, time_mask, .*, scaling and distortion are at least 0"):
         TrainOptions(**bad)
 
 
@@ -389,8 +392,10 @@ def test_a_checkpoint_older_than_an_option_is_gone_on_with_while_the_option_is_o
     run = trainer(tmp_path / "killed", sets, replace(OPTIONS, checkpoint_steps=3))
     stop_after(run, undisturbed.total_steps - 2)
     tensors, state = checkpoint.load(tmp_path / "killed" / checkpoint.NAME)
-    for name in ("rotation", "folds"):
+    for name in ("rotation", "folds", "time_mask", "frequency_mask"):
         del state["options"][name]
+    for streams in state["streams"]:
+        del streams["masks"]
     checkpoint.save(tmp_path / "killed" / checkpoint.NAME, tensors, state)
     with pytest.raises(Refusal, match="a checkpoint of another options.epochs"):
         trainer(tmp_path / "killed", sets, replace(OPTIONS, checkpoint_steps=3, epochs=OPTIONS.epochs + 1)).run()

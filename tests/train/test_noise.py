@@ -1,11 +1,12 @@
-"""Noise as large as asked, in units of the inputs' own deviation; images moved and bent as asked; nothing when 0."""
+"""Noise as large as asked, in units of the inputs' own deviation; masks, images moved and bent; nothing when 0."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from kdasr.train.noise import InputNoise, Jitter
+from kdasr.refusal import Refusal
+from kdasr.train.noise import InputNoise, Jitter, Masks
 
 
 def test_noise_is_a_share_of_each_inputs_deviation():
@@ -29,6 +30,55 @@ def test_noise_goes_on_from_its_state():
     other.load_state_dict(one.state_dict())
     again = one(x)
     assert torch.equal(again, other(x)) and not torch.equal(again, first)
+
+
+def test_masks_hide_one_stretch_of_frames_and_one_band_of_bins_behind_the_mean():
+    mean, x = torch.full((6, 9), 7.0), torch.zeros(20_000, 6, 9)
+    seen = Masks(2, 3, mean, seed=1)(x)
+    hidden = seen == 7
+    assert torch.equal(x, torch.zeros_like(x)) and set(seen.unique().tolist()) == {0.0, 7.0}
+    frames, bins = hidden.all(2), hidden.all(1)
+    assert torch.equal(hidden, frames[:, :, None] | bins[:, None])  # nothing else
+    for places, most in ((frames, 2), (bins, 3)):
+        widths = places.sum(1)
+        starts = places.int().diff(dim=1, prepend=torch.zeros(len(x), 1, dtype=torch.int32)).eq(1).sum(1)
+        assert torch.equal(starts, widths.clamp(max=1))  # in one piece
+        shares = torch.bincount(widths, minlength=most + 1) / len(x)
+        torch.testing.assert_close(shares, torch.full((most + 1,), 1 / (most + 1)), rtol=0, atol=0.015)
+        only = places[widths == most]
+        first = torch.bincount(only.int().argmax(1)) / len(only)  # every place as often
+        torch.testing.assert_close(first, torch.full_like(first, 1 / len(first)), rtol=0, atol=0.02)
+        assert len(first) == places.shape[1] - most + 1
+
+
+def test_masks_of_frames_alone_leave_all_bins_elsewhere():
+    seen = Masks(2, 0, torch.ones(4, 3), seed=1)(torch.zeros(100, 4, 3))
+    assert set(seen.sum((1, 2)).tolist()) == {0.0, 3.0, 6.0}
+
+
+def test_no_masks_cost_nothing():
+    x = torch.randn(5, 3, 4)
+    assert Masks(0, 0, torch.zeros(3, 4))(x) is x
+
+
+def test_masks_go_on_from_their_state():
+    one, other, x = (Masks(3, 3, torch.zeros(6, 6), 1), Masks(3, 3, torch.zeros(6, 6), 2), torch.randn(50, 6, 6))
+    first = one(x)
+    other.load_state_dict(one.state_dict())
+    again = one(x)
+    assert torch.equal(again, other(x)) and not torch.equal(again, first)
+
+
+@pytest.mark.parametrize(("frames", "bins", "named"), [(4, 0, "time_mask"), (0, 9, "frequency_mask")])
+def test_a_mask_as_wide_as_the_input_is_refused(frames: int, bins: int, named: str):
+    with pytest.raises(Refusal, match=f"{named}.*less than the") as caught:
+        Masks(frames, bins, torch.zeros(4, 9))
+    assert str(max(frames, bins)) in str(caught.value)
+
+
+def test_inputs_that_are_no_windows_have_no_masks():
+    with pytest.raises(Refusal, match="windows of frames"):
+        Masks(1, 0, torch.zeros(12))
 
 
 def test_jitter_moves_each_image_by_whole_pixels_all_ways_as_often():
