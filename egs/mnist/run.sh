@@ -95,17 +95,19 @@ if stage 9 "Transfer sets without 3s, and of 7s and 8s alone; biases corrected";
 fi
 
 # The small net is the generalist; specialists and control see jittered images, as it did not.
-if stage 10 "Specialists of the first small net (section 5), one net distilled from all; a control trained as long"; then
-  small=$exp/small/member-${seeds%%,*} at=$exp/specialists own=("${all[@]}" "${parallel[@]}")
-  kdasr subsets "$at/subsets" --model "$small" "${all[@]}" "${settings[@]}"
-  kdasr subsets-show "$at/subsets" --picture "$at/confusion.png"
-  kdasr specialists "$at/nets" --model "$small" --subsets "$at/subsets" "${own[@]}"
-  kdasr joint "$at/joint" --model "$small" --specialists "$at/nets" "${all[@]}" "${settings[@]}"
-  kdasr train "$at/control" --part control --start "$small" "${own[@]}"
-  kdasr distill "$at/student" --part joint_student --teacher "$at/joint" "${own[@]}"
-  kdasr gain "$at/gain/test" --model "$at/joint" --images "$data/test" "${settings[@]}"
-  kdasr --for system=control,student accuracy "$at/accuracy/test/{system}" --model "$at/{system}" --images "$data/test" \
-    "${settings[@]}"
+if stage 10 "Specialists of each small net (section 5), one net distilled from all; a control trained as long"; then
+  for seed in ${seeds//,/ }; do
+    small=$exp/small/member-$seed at=$exp/specialists/member-$seed own=("${all[@]}" "${parallel[@]}")
+    kdasr subsets "$at/subsets" --model "$small" "${all[@]}" "${settings[@]}"
+    kdasr subsets-show "$at/subsets" --picture "$at/confusion.png"
+    kdasr specialists "$at/nets" --model "$small" --subsets "$at/subsets" "${own[@]}" --set "specialist.seed=$seed"
+    kdasr joint "$at/joint" --model "$small" --specialists "$at/nets" "${all[@]}" "${settings[@]}"
+    kdasr train "$at/control" --part control --start "$small" --seeds "$seed" "${own[@]}"
+    kdasr distill "$at/student" --part joint_student --teacher "$at/joint" --seeds "$seed" "${own[@]}"
+    kdasr gain "$at/gain/test" --model "$at/joint" --images "$data/test" "${settings[@]}"
+    kdasr --for system=control,student accuracy "$at/accuracy/test/{system}" --model "$at/{system}" --images "$data/test" \
+      "${settings[@]}"
+  done
 fi
 
 if stage 11 "Report: tables, pictures, and all that later reports read of this run in one file"; then

@@ -53,7 +53,8 @@ def make_subsets(job: SubsetsJob) -> dict[str, Any]:
         pool = examples.pool(job.subsets.fraction, job.subsets.seed)
 
         def moments(some: Tensor) -> Moments:
-            return confusion.moments(generalist.probabilities(examples.batch(some.long())[0]))
+            inputs = examples.batch(some.long())[0]
+            return confusion.moments(generalist.probabilities(inputs, job.subsets.temperature))
 
         for some in jobs.in_threads(moments, log.progress(pool.split(BATCH), str(job.folder))):
             confusion.add(some)

@@ -242,7 +242,11 @@ def test_the_study_on_images_runs_from_a_clean_folder(tmp_path: Path) -> None:
     table = (exp / "results.md").read_text()
     assert "ensemble of 2 teachers, geometric mean" in table and "7s and 8s alone" in table and "T = 20" in table
     assert "teachers 0, 1, arithmetic mean" in table and "## Development nets on images" in table
-    assert "generalist and 4 specialists" in table and (exp / "specialists" / "confusion.png").exists()
+    assert "generalist and 4 specialists" in table
+    for seed in (0, 1):
+        own = exp / "specialists" / f"member-{seed}"
+        assert (own / "confusion.png").exists()
+        assert io.read_info(own / "nets" / "specialist-0")["options"]["specialist"]["seed"] == seed
     for picture in ("temperatures", "biases", "training", "examples"):
         assert (exp / f"{picture}.png").exists() and f"]({picture}.png)" in table
     rows = io.read_json(exp / "results.json")["dev/grid_20/results.json"]["rows"]

@@ -122,10 +122,14 @@ def test_options_that_are_none_are_refused():
         SubsetOptions(size=0)
     with pytest.raises(ValueError, match="fraction lies in"):
         SubsetOptions(fraction=0.0)
+    with pytest.raises(ValueError, match="temperature is above 0"):
+        SubsetOptions(temperature=0.0)
 
 
-def test_a_folder_of_subsets_is_read_listed_and_drawn(data, tmp_path):
-    job = SubsetsJob(tmp_path / "subsets", source(data), data / "generalist", SubsetOptions(3, 4))
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_a_folder_of_subsets_is_read_listed_and_drawn(data, tmp_path, temperature):
+    options = SubsetOptions(3, 4, temperature=temperature)
+    job = SubsetsJob(tmp_path / "subsets", source(data), data / "generalist", options)
     info = make_subsets(job)
     subsets = read_subsets(job.folder, data / "generalist")
     assert [len(set(some)) for some in subsets] == [4, 4, 4] == info["sizes"]
@@ -136,7 +140,7 @@ def test_a_folder_of_subsets_is_read_listed_and_drawn(data, tmp_path):
     order = [int(name) for name in names]
     with torch.no_grad():
         x = source(data).open().batch(torch.arange(len(source(data).open())))[0]
-        p = models.load(data / "generalist" / "model.safetensors")(x).softmax(1)
+        p = models.load(data / "generalist" / "model.safetensors")(x).div(temperature).softmax(1)
     np.testing.assert_allclose(found, np.corrcoef(p.double().numpy()[:, order].T), atol=1e-4)
     assert draw_confusion(tmp_path / "x.png", found, names) and (tmp_path / "x.png").stat().st_size > 1000
     assert make_subsets(job) == info
