@@ -9,7 +9,7 @@ from typing import Any
 
 from kdasr.report.origin import training_seconds
 from kdasr.report.run import ENSEMBLE, MEMBERS, SETS, Run, WordRate
-from kdasr.report.tables import NONE, share, spread, table, word_rate
+from kdasr.report.tables import NONE, share, spread, table, told_table, word_rate
 
 PLACE = re.compile(r"(specialists(?:/[^/]+)?)/gain/[^/]+")  # beside: nets, control, joint, student, score
 PAPER = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)  # table 4, relative gain in %; last: 10 or more
@@ -101,8 +101,8 @@ def _systems(found: Sequence[Measured]) -> str:
         ]
         if any(cell != NONE for cell in row[1:]):
             rows.append(row)
-    header = ("system", "accuracy %, dev", "relative %", "test", "relative %", "WER %, dev", "test")
-    return f"{table(header, rows)}\n{_kept(scores)}\n"
+    header = ["system", *(title for name in SETS for title in (f"accuracy %, {name}", "relative %"))]
+    return f"{told_table([*header, *(f'WER %, {name}' for name in SETS)], rows)}\n{_kept(scores)}\n"
 
 
 def _once(rates: Sequence[WordRate]) -> list[WordRate]:
@@ -155,18 +155,20 @@ def _generalist_words(each: Measured, name: str) -> WordRate | None:
 
 def _coverage(found: Sequence[Measured]) -> str:
     """The paper's table 4: examples of all together."""
-    gains = {name: [each.gains[name] for each in found if name in each.gains] for name in SETS}
+    own = {name: [each.gains[name] for each in found if name in each.gains] for name in SETS}
+    gains = {name: some for name, some in own.items() if some}
     most = max(len(gain["by_coverage"]) for some in gains.values() for gain in some)
     rows = []
     for number in range(most):
         paper = f"{PAPER[min(number, len(PAPER) - 1)]:+.1f}"
-        cells = [
-            _pooled([row for gain in gains[name] for row in gain["by_coverage"][number : number + 1]]) for name in SETS
+        covered = [
+            [row for gain in some for row in gain["by_coverage"][number : number + 1]] for some in gains.values()
         ]
+        cells = [_pooled(rows_of_set) for rows_of_set in covered]
         if any(examples for examples, *_ in cells):
             rows.append([str(number), *(text for cell in cells for text in _cells(*cell)), paper])
-    header = ("specialists that know the right class", *("examples, dev", "generalist %", "joint %", "relative %"))
-    return table((*header, *("examples, test", *header[2:]), "paper: relative %"), rows)
+    columns = (title for name in gains for title in (f"examples, {name}", "generalist %", "joint %", "relative %"))
+    return table(("specialists that know the right class", *columns, "paper: relative %"), rows)
 
 
 def _pooled(rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:

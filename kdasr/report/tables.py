@@ -26,6 +26,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', BAR) for cell in line)} |\n" for line in lines)
 
 
+def told_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of the columns in which some row says something."""
+    told = [number for number in range(len(header)) if any(row[number] != NONE for row in rows)]
+    return table([header[number] for number in told], [[row[number] for number in told] for row in rows])
+
+
 def spread(values: Sequence[float], digits: int) -> str:
     """A value, or the mean of several with standard deviation (n - 1) and range."""
     if not values:

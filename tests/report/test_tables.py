@@ -16,6 +16,11 @@ def cells(text: str, row: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def test_columns_that_say_nothing_are_left_out():
+    told = tables.told_table(("system", "dev", "test"), [("one", tables.NONE, "3"), ("two", tables.NONE, tables.NONE)])
+    assert told == f"| system | test |\n| --- | --- |\n| one | 3 |\n| two | {tables.NONE} |\n"
+
+
 def test_spread_is_the_sample_deviation_and_the_range():
     assert tables.spread([1.0, 2.0, 6.0], 2) == "3.00 ± 2.65 (1.00–6.00)"  # sqrt((4 + 1 + 9) / 2)
     assert tables.spread([5.0], 1) == "5.0"
