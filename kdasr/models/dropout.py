@@ -7,18 +7,17 @@ by float32. The layers of a net share their random bits. Matrix products apply t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdasr.models.generator import Generator
+from kdasr.models.generator import Stochastic
 
 INTEGERS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 
 
-class Dropout:
+class Dropout(Stochastic):
     """Rates of dropout and the generator that decides; a training option, no part of a model.
 
     Args:
@@ -29,7 +28,7 @@ class Dropout:
 
     def __init__(self, hidden: float, input: float = 0.0, seed: int = 0) -> None:
         self.hidden, self.input = hidden, input
-        self._generator = Generator(seed)
+        super().__init__(seed)
 
     def on_input(self, x: Tensor) -> Tensor:
         """Drops inputs (B, D), which take no gradient; overwrites `x`."""
@@ -58,14 +57,6 @@ class Dropout:
         noise = self._generator.bits(_bits(z), len(layers) - 1) if self.hidden else None
         out: Tensor = _HiddenLayers.apply(self.hidden, noise, z, *parameters)
         return out
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state, as JSON types."""
-        return self._generator.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
-        self._generator.load_state_dict(state)
 
 
 class _HiddenLayers(torch.autograd.Function):

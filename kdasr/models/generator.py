@@ -58,3 +58,22 @@ class Generator:
         """Goes on where `state_dict` was taken."""
         words = {"state": np.array(state["state"], dtype=np.uint64)}
         self._numpy.bit_generator.state = {**state, "state": words}
+
+
+class Stochastic:
+    """What draws random numbers of its own, and goes on from their state.
+
+    Args:
+        key: of its stream, as `Generator`'s.
+    """
+
+    def __init__(self, *key: int) -> None:
+        self._generator = Generator(*key)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state, as JSON types."""
+        return self._generator.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self._generator.load_state_dict(state)

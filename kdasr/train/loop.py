@@ -17,6 +17,7 @@ from kdasr.data.examples import Examples
 from kdasr.differences import option_difference
 from kdasr.models import Model
 from kdasr.models.dropout import Dropout
+from kdasr.models.generator import Stochastic
 from kdasr.refusal import Refusal, unknown_name
 from kdasr.train import checkpoint, optim, precision
 from kdasr.train.accuracy import Score, evaluate
@@ -301,7 +302,7 @@ class Trainer:
             self._write(streams)
         self.saved = time.monotonic()
 
-    def _streams(self) -> dict[str, Dropout | InputNoise | Jitter | Masks]:
+    def _streams(self) -> dict[str, Stochastic]:
         """What has random numbers of this process's own."""
         return {"dropout": self.dropout, "noise": self.noise, "masks": self.masks, "jitter": self.jitter}
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdasr.models.generator import Generator
+from kdasr.models.generator import Stochastic
 from kdasr.refusal import Refusal
 
 GRID = 5  # points a side at which an image is distorted, the rest of it between them
 
 
-class Jitter:
+class Jitter(Stochastic):
     """Moves each image by whole pixels, in any direction (section 3), turns it, changes its width and height, bends it.
 
     What comes in at the edges is background, 0. Moves, turns, sizes and distortions are independent and uniform up to
@@ -36,7 +34,7 @@ class Jitter:
         self, pixels: int, rotation: float = 0.0, scaling: float = 0.0, distortion: float = 0.0, seed: int = 0
     ) -> None:
         self.pixels, self.rotation, self.scaling, self.distortion = pixels, rotation, scaling, distortion
-        self._generator = Generator(seed, 2)  # another stream than dropout's and noise's
+        super().__init__(seed, 2)  # another stream than dropout's and noise's
 
     def __call__(self, x: Tensor) -> Tensor:
         """Images (B, height, width) float32, each changed on its own."""
@@ -72,14 +70,6 @@ class Jitter:
         """Random integers of 32 bits, (B, numbers)."""
         return self._generator.bits(torch.empty(len(x), numbers, dtype=torch.int32, device=x.device))
 
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state, as JSON types."""
-        return self._generator.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
-        self._generator.load_state_dict(state)
-
 
 @functools.cache
 def _fields(height: int, width: int, device: torch.device) -> Tensor:
@@ -90,7 +80,7 @@ def _fields(height: int, width: int, device: torch.device) -> Tensor:
     return torch.cat([places, taken]).to(device)
 
 
-class Masks:
+class Masks(Stochastic):
     """Hides a stretch of frames and a band of bins of each input behind the mean (SpecAugment: Park et al. 2019).
 
     Widths are uniform from 0 up to the limits, places uniform among those where a stretch of that width fits.
@@ -111,7 +101,7 @@ class Masks:
                 most = f"less than the {mean.shape[axis]} of an input" if mean.ndim == 2 else "windows of frames"
                 raise Refusal("no mask for these inputs", where=name, expected=most, found=limit, do=f"lower {name}")
         self.frames, self.bins, self.mean = frames, bins, mean
-        self._generator = Generator(seed, 3)  # another stream than dropout's, noise's and jitter's
+        super().__init__(seed, 3)  # another stream than dropout's, noise's and jitter's
 
     def __call__(self, x: Tensor) -> Tensor:
         """Inputs (B, F, D), each with hidden parts of its own."""
@@ -129,16 +119,8 @@ class Masks:
         place = torch.arange(size, device=x.device)
         return (place >= begin[:, None]) & (place < (begin + width)[:, None])
 
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state, as JSON types."""
-        return self._generator.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
-        self._generator.load_state_dict(state)
-
-
-class InputNoise:
+class InputNoise(Stochastic):
     """Gaussian noise added to inputs.
 
     Args:
@@ -149,16 +131,8 @@ class InputNoise:
 
     def __init__(self, share: float, deviation: Tensor, seed: int = 0) -> None:
         self.deviation = share * deviation if share else None
-        self._generator = Generator(seed, 1)  # another stream than dropout's
+        super().__init__(seed, 1)  # another stream than dropout's
 
     def __call__(self, x: Tensor) -> Tensor:
         """Inputs (B, *input_shape) float32 with noise of their own each."""
         return x if self.deviation is None else torch.addcmul(x, self._generator.normal(x), self.deviation)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The generator's state, as JSON types."""
-        return self._generator.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
-        self._generator.load_state_dict(state)
