@@ -14,6 +14,7 @@ path_option exp exp "folder of models and results"
 option seeds 0-4 "seeds of the ensemble's members"
 option student-seed 0 "seed of the student"
 option specialists "" "seeds of the members that get specialists, as 0,1,2, and one net on what all know; default: none"
+option study no "yes: table 1 of the paper by students of three seeds"
 option other no "yes: score the sets dev_other and test_other too"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
@@ -21,7 +22,8 @@ recipe "$@"
 
 expect_seeds "$specialists"
 [[ $specialists ]] || leave_out 12
-[[ $other == yes ]] || leave_out 13
+[[ $study == yes ]] || leave_out 13
+[[ $other == yes ]] || leave_out 14
 for place in ${KDASR_DATA:+"$KDASR_DATA"} ../../../shared/data; do
   [[ $text || ! -f $place/lm/text.gz ]] || text=$place/lm/text.gz
 done
@@ -110,7 +112,13 @@ if stage 12 "Specialists: subsets of confusable states, a net for each, one net 
   for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
-if stage 13 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_other and test_other"; then
+if stage 13 "Study: table 1 of the paper, the members as its pool; students of three seeds"; then
+  sets=("${train[@]}" "${dev[@]}" --test-features "$data/fbank/test" --test-ali "$exp/ali/sat/test" --members "$exp/members")
+  decoded=(--graph "$exp/graph/sat" --lang "$data/lang" --dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")
+  kdasr study "$exp/study_1" --part table_1 "${sets[@]}" "${decoded[@]}" "${parallel[@]}"
+fi
+
+if stage 14 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_other and test_other"; then
   kdasr --for set=dev_other,test_other --for type=fbank,mfcc features "$data/{type}/{set}" --type "{type}" \
     --cuts "$data/manifests/{set}" "${parallel[@]}"
   searched=(--graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
@@ -125,11 +133,11 @@ if stage 13 "Other speakers: speaker-adaptive GMM, ensemble and student on dev_o
     --test-cuts "$data/manifests/test_other" "${settings[@]}"
 fi
 
-if stage 14 "Report: tables of this run"; then
+if stage 15 "Report: tables of this run"; then
   kdasr report "$exp/results.md" --exp "$exp"
 fi
 
-if stage 15 "Deployment: the student and all that it transcribes with, in one folder"; then
+if stage 16 "Deployment: the student and all that it transcribes with, in one folder"; then
   kdasr bundle "$exp/bundle" --model "$student" --graph "$exp/graph/sat" --lang "$data/lang" --gmm "$exp/sat" \
     --score "$exp/score/student" "${settings[@]}"
 fi
