@@ -158,7 +158,8 @@ def test_a_recipe_of_tied_states_runs_from_a_clean_folder(tmp_path: Path) -> Non
     need("mini_librispeech")
     write_librispeech(tmp_path, {"train-clean-5": ("19", "32", "118", "163", "1088"), "dev-2spk": ("4088", "5652")})
     conf = str(ROOT / "egs" / "mini_librispeech" / "conf" / "smoke.yaml")
-    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, "--seeds", "0-1", "--specialists", "1", "--study", "yes")
+    asked = ["--seeds", "0-1", "--specialists", "1", "--study", "yes"]
+    run_librispeech("mini_librispeech", tmp_path, "--conf", conf, *asked)
     sizes = [io.read_info(tmp_path / "exp" / model)["num_pdfs"] for model in ("mono", "tri", "lda_mllt", "sat")]
     assert sizes[0] < min(sizes[1:]) and io.read_info(tmp_path / "exp" / "student" / "student-0")
     for system in ("tri", "lda_mllt", "sat", "members/ensemble", "members/member-1", "student"):
