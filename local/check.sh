@@ -65,9 +65,9 @@ lint_shell() {
   shellcheck --external-sources --source-path="$root" "${found[@]}" && printf '%d scripts pass\n' "${#found[@]}"
 }
 
-# The core's tests where neither k2 nor lhotse is. Modules that test speech skip themselves (pytest.importorskip); that
-# each of the core's ran a test is read from pytest's own record.
-core=(tests/test_{config,io,lock,log,refusal,jobs,cluster}.py tests/{data,models,train,distill,specialists,house_rules}
+# The core's tests of all that computes with torch, where neither k2 nor lhotse is. Modules that test speech skip
+# themselves (pytest.importorskip); that each of the core's ran a test is read from pytest's own record.
+core=(tests/test_{jobs,log}.py tests/{data,models,train,distill,specialists}
   tests/cli/test_{core_verbs,image_verbs,study}.py tests/corpora/test_mnist.py tests/report/test_study.py)
 core_tests() { # core_tests VERSION
   local venv=$root/.venv-torch-$1
