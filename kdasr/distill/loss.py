@@ -15,6 +15,7 @@ from kdasr.distill.sparse import Sparse
 from kdasr.refusal import unknown_name
 
 MEANS = ("arithmetic", "geometric")
+STARTS = ("random", "teacher")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class DistillOptions:
     hard_weight: float = 0.5  # of the cross-entropy with the hard labels
     mean: str = "arithmetic"  # of the teachers: arithmetic (probabilities at T) or geometric (logits)
     teachers_per_batch: int = 0  # teachers on the fly that a batch asks, drawn anew for each; 0: all
+    start: str = "random"  # first weights: random, or teacher (number seed modulo teachers); --start wins
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or min(self.soft_weight, self.hard_weight) < 0:
@@ -34,6 +36,8 @@ class DistillOptions:
             raise ValueError("soft_weight and hard_weight must not both be 0")
         if self.mean not in MEANS:
             raise unknown_name("mean", self.mean, MEANS, "distill.mean")
+        if self.start not in STARTS:
+            raise unknown_name("start", self.start, STARTS, "distill.start")
         if self.teachers_per_batch < 0:
             raise ValueError("teachers_per_batch is at least 0")
         if self.teachers_per_batch and self.mean != "arithmetic":

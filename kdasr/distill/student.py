@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kdasr import io, jobs
 from kdasr.data.examples import Examples, Source
-from kdasr.distill.ensemble import Ensemble, fingerprints, model_folders
+from kdasr.distill.ensemble import VERBS, Ensemble, fingerprints, model_folders
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import VERB, Distillation, LiveTargets, SoftTargets
 from kdasr.models.dnn import DnnOptions
@@ -47,6 +47,9 @@ class StudentJob:
         if self.soft_targets and self.distill.teachers_per_batch:
             found, do = self.distill.teachers_per_batch, "name the teachers with --teacher, or set it to 0"
             raise Refusal("stored soft targets are of all", where="distill.teachers_per_batch", found=found, do=do)
+        if self.soft_targets and self.distill.start == "teacher" and not self.start:
+            do = "name the teachers with --teacher, or a model with --start"
+            raise Refusal("stored soft targets hold no weights", where="distill.start", found="teacher", do=do)
         for name, value in self.student.moving.items() if self.soft_targets else ():
             raise Refusal(
                 "stored soft targets are of images as they are",
@@ -57,9 +60,26 @@ class StudentJob:
             )
 
     @property
+    def first(self) -> Path | None:
+        """The model whose weights it begins with; None for random ones.
+
+        Raises:
+            Refusal: it is a teacher of another architecture than the student's.
+        """
+        if self.start or self.distill.start == "random":
+            return self.start
+        folders = model_folders(self.teachers)
+        teacher = folders[self.student.seed % len(folders)]
+        theirs, own = io.read_info(teacher, *VERBS)["model"]["options"], asdict(self.dnn)
+        do = "set dnn as the teachers have it, or distill.start=random"
+        io.expect_same("a student that starts as its teacher", theirs, own, teacher, do)
+        return teacher
+
+    @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options, found = initial_made(self.start, self.dnn)
+        options, found = initial_made(self.first, self.dnn)
+        options |= {} if self.start else {"dnn": self.dnn}
         options |= {
             "student": self.student,
             "distill": self.distill,
@@ -93,7 +113,7 @@ def train_student(job: StudentJob) -> dict[str, Any]:
     """Trains one student into its folder, or goes on with it; returns its info."""
     if ranks().from_first(lambda: io.begin(job.folder, job.made, job.overwrite)):
         facts = {"temperature": job.distill.temperature}
-        build = initial(job.start, job.dnn)
+        build = initial(job.first, job.dnn)
         fit(job.folder, job.source, job.dev, job.student, build, job.objective, job.threads, **facts)
     return io.read_info(job.folder)
 

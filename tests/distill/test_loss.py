@@ -205,6 +205,11 @@ def test_an_unknown_mean_is_refused():
         DistillOptions(mean="harmonic")
 
 
+def test_an_unknown_start_is_refused():
+    with pytest.raises(Refusal, match=r"distill.start: unknown start 'teachers'; .*teacher"):
+        DistillOptions(start="teachers")
+
+
 @pytest.mark.parametrize(("bad", "told"), [({"mean": "geometric"}, "for the arithmetic mean"), ({}, "at least 0")])
 def test_some_teachers_of_a_geometric_mean_and_fewer_than_none_are_refused(bad: dict, told: str):
     with pytest.raises(ValueError, match=f"teachers_per_batch is {told}"):

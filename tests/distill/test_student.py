@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,34 @@ def test_a_student_goes_on_from_a_trained_models_weights(job: StudentJob, data: 
     assert info["inputs"]["start"] == io.fingerprint(start, "train") and "dnn" not in info["options"]
     before, after = (io.load_tensors(folder / "model.safetensors")[0] for folder in (start, job.folder))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_student_may_start_as_the_teacher_of_its_seed(job: StudentJob, data: Path):
+    still = replace(job.student, seed=4, epochs=1, learning_rate=1e-9)
+    teacher = data / "teachers" / "member-1"  # 4 modulo 3
+    shape = DnnOptions(**io.read_info(teacher)["model"]["options"])
+    begun = DistillOptions(2.0, start="teacher")
+    live = replace(job, soft_targets=None, teachers=(data / "teachers",), dnn=shape, student=still, distill=begun)
+    info = train_student(live)
+    assert info["inputs"]["start"] == io.fingerprint(teacher, "train") and info["options"]["dnn"] == asdict(shape)
+    before, after = (io.load_tensors(folder / "model.safetensors")[0] for folder in (teacher, job.folder))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    named = replace(live, folder=job.folder.parent / "named", start=data / "teachers" / "member-0")
+    assert train_student(named)["inputs"]["start"] == io.fingerprint(data / "teachers" / "member-0", "train")
+
+
+def test_a_student_of_another_shape_cannot_start_as_its_teacher(job: StudentJob, data: Path):
+    live = replace(job, soft_targets=None, teachers=(data / "teachers",), dnn=DnnOptions(1, 8))
+    told = r"layers of a student that starts as its teacher does not match \(expected 2, found 1\); set dnn as the"
+    with pytest.raises(Refusal, match=told):
+        train_student(replace(live, distill=DistillOptions(2.0, start="teacher")))
+    assert not job.folder.exists()
+
+
+def test_stored_targets_have_no_teacher_to_start_as(job: StudentJob):
+    told = "distill.start: stored soft targets hold no weights .found teacher.; name the teachers with --teacher, or a"
+    with pytest.raises(Refusal, match=told):
+        replace(job, distill=DistillOptions(2.0, start="teacher"))
 
 
 def test_the_same_again_is_up_to_date_and_another_temperature_is_refused(job: StudentJob):
