@@ -91,8 +91,8 @@ class SoftTargets:
             raise Refusal("soft targets of an older kdasr", where=folder, do=io.AGAIN)
         stored = float(self.info["temperature"])
         self.temperature = stored if temperature is None else float(temperature)
-        if self.info["kind"] == PROBABILITIES:
-            do = "make soft targets at this temperature, or store a geometric mean"
+        if self.info["kind"] == PROBABILITIES or self.info["store"]["tail"] == "sampled":
+            do = "make soft targets at this temperature, or store a geometric mean, its tail not sampled"
             io.expect_same("the temperature of the soft targets", self.temperature, stored, folder, do)
         self.power = stored / self.temperature
         self.store = Store(self.folder, StoreOptions(**self.info["store"]))
@@ -218,7 +218,8 @@ class Maker:
     def _pack(self, index: Tensor) -> store.Rows:
         try:
             inputs = self.examples.batch(index)[0]
-            return store.pack(self.teachers.log_probabilities(index, inputs, self.temperature), self.options)
+            log_p = self.teachers.log_probabilities(index, inputs, self.temperature)
+            return store.pack(log_p, self.options, int(index[0]))
         except Refusal as refusal:
             of = f"{self.ensemble.names[0]}, examples from {int(index[0])}"
             raise Refusal(refusal.what, where=of, expected=refusal.expected, found=refusal.found) from None

@@ -6,6 +6,9 @@ alone. Read back, the kept ones share what the tail leaves of 1, and the tail is
 uniformly, so a row is a distribution whatever the rounding did. Another temperature raises it to a power, tail and all:
 softmax(z / T') is softmax(z / T)^(T / T'), normalised.
 
+A sampled tail has no shape: some of its states are drawn by their probabilities, and kept with equal parts of its mass.
+Each state then has its own probability in the mean over draws, and so has the loss, which is linear in it.
+
 A shard is one file, written whole or not at all: its rows' heads, then the entries of all its rows.
 """
 
@@ -25,7 +28,8 @@ from kdasr import io, log
 from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal, unknown_name
 
-TAILS = ("prior", "uniform")
+TAILS = ("prior", "uniform", "sampled")
+GOLDEN = (5**0.5 - 1) / 2  # its multiples, less their whole part, are spread more evenly than chance would
 MOST_STATES = 1 << 16  # a state is stored in 16 bits
 HEAD = np.dtype([("begin", "<u4"), ("span", "<f2"), ("tail", "<f2")])  # first entry; nats; log mass
 PAIR = np.dtype([*HEAD.descr, ("end", "<u4")])  # a head, and where the next row begins
@@ -47,7 +51,8 @@ class StoreOptions:
         keep: states at most; as many as there are, with mass 1, keeps all.
         mass: of the kept states at least, where `keep` suffices, by as few as reach it; 1: always `keep`.
         bits: of a log probability, 8 or 16.
-        tail: shape of what is not kept: the teachers' prior at that temperature, or uniform.
+        tail: shape of what is not kept: the teachers' prior at that temperature, or uniform; sampled: where `keep`
+            does not reach the mass, the last of the kept states stand for all others, drawn by their probabilities.
         shard: frames a file, which is what one worker writes at a time; few enough to count their entries in 32 bits.
     """
 
@@ -90,12 +95,13 @@ class Rows:
         return Rows(first, self.entries[:cut]), Rows(rest, self.entries[cut:])
 
 
-def pack(log_p: Tensor, options: StoreOptions) -> Rows:
+def pack(log_p: Tensor, options: StoreOptions, first: int = 0) -> Rows:
     """What is kept of some frames.
 
     Args:
         log_p: normalised log probabilities, (B, S) float32, on any device; overwritten.
         options: how much.
+        first: number of the first frame; a sampled tail hangs on it.
 
     Raises:
         Refusal: numbers that are not finite, or further apart than a row's span can say.
@@ -106,6 +112,9 @@ def pack(log_p: Tensor, options: StoreOptions) -> Rows:
         p = values.exp()
         kept[:, 1:] = p.cumsum(1)[:, :-1] < options.mass  # the mass of those before does not reach it
     tail = log_p.scatter_(1, states, values.masked_fill(kept, -torch.inf)).logsumexp(1)
+    if options.tail == "sampled":
+        numbers = torch.arange(first, first + len(log_p), dtype=torch.float64, device=log_p.device)
+        values, states, tail = _sample(log_p, values, states, kept, tail, (numbers * GOLDEN).frac())
     counts = kept.sum(1)
     depths = values[:, :1] - values
     spans = depths.gather(1, counts[:, None] - 1).mul_(1 + 2**-10).clamp_min_(2**-14).half()  # rounded up, never 0
@@ -121,6 +130,39 @@ def pack(log_p: Tensor, options: StoreOptions) -> Rows:
     entries = np.empty(int(heads["begin"][-1]), ENTRIES[options.bits])
     entries["state"], entries["code"] = states[kept].int().cpu(), codes[kept].int().cpu()
     return Rows(heads, entries)
+
+
+def _sample(
+    log_p: Tensor, values: Tensor, states: Tensor, kept: Tensor, tail: Tensor, offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lets the last of the K kept states stand for the tail, in rows where all K are kept.
+
+    Of the K, those stay as they are whose probability is above the step, which is what is left of 1 by how many are
+    left of K. The others are drawn from all that is left, by systematic sampling: at equal steps through its cumulative
+    sum, so each with its probability by the step, which is below 1, and none twice.
+
+    Args:
+        log_p: of the states that are not kept, elsewhere -inf, (B, S); overwritten.
+        values: log probabilities of the kept ones, falling, (B, K).
+        states: their states.
+        kept: which of them are.
+        tail: log mass of the others, (B,).
+        offsets: where in a step each row begins, 0 to 1, (B,).
+
+    Returns:
+        Values, states and tail of what is kept now.
+    """
+    p, number = values.exp(), torch.arange(values.shape[1], device=values.device)
+    left = p.flip(1).cumsum(1).flip(1) + tail.exp()[:, None]  # mass without the states before
+    alone = p * (len(number) - number) > left * 0.9999  # rounding makes no state below a step exceed it
+    alone = alone.long().cumprod(1).bool() | ~kept.all(1, keepdim=True)
+    sums = log_p.scatter_(1, states, values.masked_fill(alone, -torch.inf)).exp_().cumsum(1)
+    drawn = (~alone).sum(1)
+    step = sums[:, -1] / drawn
+    place = (number - (len(number) - drawn)[:, None] + 1 - offsets[:, None]) * step[:, None]
+    found = torch.searchsorted(sums, torch.minimum(place.float(), sums[:, -1:])).clamp_max_(log_p.shape[1] - 1)
+    values, states = values.where(alone, step.log()[:, None]), states.where(alone, found)
+    return values, states, tail.masked_fill(drawn > 0, -torch.inf)
 
 
 def write_shard(path: Path, pieces: Sequence[Rows]) -> None:

@@ -110,7 +110,7 @@ class _Writer:
         log_p = combine(logits.float(), self.distill.temperature, self.distill.mean)
         self.total += log_p.double().exp().sum(0).cpu()
         try:
-            self.pending.append(store.pack(log_p, self.options))
+            self.pending.append(store.pack(log_p, self.options, self.num_frames))
         except Refusal as refusal:
             where = f"{self.folder}, utterance {id!r}"
             raise Refusal(refusal.what, where=where, expected=refusal.expected, found=refusal.found) from None
