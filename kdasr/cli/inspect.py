@@ -17,6 +17,7 @@ def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) 
     from kdasr.distill import inspection
     from kdasr.distill.ensemble import Ensemble, model_folders
     from kdasr.distill.soft_targets import SoftTargets
+    from kdasr.distill.store import SAMPLED
 
     targets = SoftTargets(options.folder(soft_targets))
     info = targets.info
@@ -27,5 +28,11 @@ def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) 
         examples = train.expected(options.Settings(None, window)).open()
         folders = model_folders([options.folder(teacher) for teacher in teachers])
         ensemble = Ensemble.load(folders, info["mean"], device="auto")
-        mean, most = inspection.divergence(SoftTargets(soft_targets, examples), ensemble, examples)
+        targets = SoftTargets(soft_targets, examples)
+        if targets.store.options.tail == SAMPLED:
+            stored, drawn = inspection.variance(targets, ensemble, examples)
+            of = f"{100 * stored / drawn:.1f} % of what labels have that the teachers draw"
+            click.echo(f"variance: {stored:.2e} a frame, squared distance of the sample from the teachers, {of}")
+            return
+        mean, most = inspection.divergence(targets, ensemble, examples)
         click.echo(f"divergence: {mean:.2e} nats a frame (most {most:.2e}), KL of the teachers from what is stored")

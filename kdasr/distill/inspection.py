@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,8 @@ def _entropy(targets: SoftTargets) -> float:
 def divergence(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> tuple[float, float]:
     """KL(teachers || stored) at the stored temperature: its mean over a sample of examples, and the most of one, nats.
 
+    It is endless where a sampled tail leaves states out; `variance` tells of those.
+
     Args:
         targets: of these examples.
         ensemble: the teachers that they are of, by the same mean.
@@ -92,16 +95,39 @@ def divergence(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> 
     Raises:
         Refusal: other teachers made the targets.
     """
-    stored = [teacher["fingerprint"] for teacher in targets.info["teachers"]]
-    io.expect_same("the teachers", stored, ensemble.fingerprints, targets.folder, "name those that made it")
-    teachers = Teachers(ensemble, examples)
-    index, found = _spread(len(examples)), []
-    for some in index.split(max(1, BATCH_NUMBERS // examples.num_classes)):
-        log_p = teachers.log_probabilities(some, examples.batch(some)[0], targets.temperature).double().cpu()
-        log_q = targets.batch(some).dense().double().clamp_min(torch.finfo(torch.float32).tiny).log()
+    found = []
+    for log_p, stored in _compared(targets, ensemble, examples):
+        log_q = stored.clamp_min(torch.finfo(torch.float32).tiny).log()
         found.append((log_p.exp() * (log_p - log_q)).sum(1))
     each = torch.cat(found)
     return float(each.mean()), float(each.max())
+
+
+def variance(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> tuple[float, float]:
+    """Squared distance of what is stored from the teachers' p, and that of labels drawn by p, 1 - sum_i p_i^2.
+
+    Means over a sample of examples; arguments and errors are those of `divergence`.
+    """
+    stored, drawn = zip(
+        *(
+            ((log_p.exp() - q).square().sum(1), 1 - log_p.exp().square().sum(1))
+            for log_p, q in _compared(targets, ensemble, examples)
+        ),
+        strict=True,
+    )
+    return float(torch.cat(stored).mean()), float(torch.cat(drawn).mean())
+
+
+def _compared(
+    targets: SoftTargets, ensemble: Ensemble, examples: Examples
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The teachers' log p, and q that is stored, float64, of a sample of examples, in batches."""
+    stored = [teacher["fingerprint"] for teacher in targets.info["teachers"]]
+    io.expect_same("the teachers", stored, ensemble.fingerprints, targets.folder, "name those that made it")
+    teachers = Teachers(ensemble, examples)
+    for some in _spread(len(examples)).split(max(1, BATCH_NUMBERS // examples.num_classes)):
+        log_p = teachers.log_probabilities(some, examples.batch(some)[0], targets.temperature)
+        yield log_p.double().cpu(), targets.batch(some).dense().double()
 
 
 def _spread(number: int) -> torch.Tensor:

@@ -91,7 +91,7 @@ class SoftTargets:
             raise Refusal("soft targets of an older kdasr", where=folder, do=io.AGAIN)
         stored = float(self.info["temperature"])
         self.temperature = stored if temperature is None else float(temperature)
-        if self.info["kind"] == PROBABILITIES or self.info["store"]["tail"] == "sampled":
+        if self.info["kind"] == PROBABILITIES or self.info["store"]["tail"] == store.SAMPLED:
             do = "make soft targets at this temperature, or store a geometric mean, its tail not sampled"
             io.expect_same("the temperature of the soft targets", self.temperature, stored, folder, do)
         self.power = stored / self.temperature

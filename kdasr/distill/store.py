@@ -28,7 +28,8 @@ from kdasr import io, log
 from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal, unknown_name
 
-TAILS = ("prior", "uniform", "sampled")
+SAMPLED = "sampled"
+TAILS = ("prior", "uniform", SAMPLED)
 GOLDEN = (5**0.5 - 1) / 2  # its multiples, less their whole part, are spread more evenly than chance would
 MOST_STATES = 1 << 16  # a state is stored in 16 bits
 HEAD = np.dtype([("begin", "<u4"), ("span", "<f2"), ("tail", "<f2")])  # first entry; nats; log mass
@@ -112,9 +113,10 @@ def pack(log_p: Tensor, options: StoreOptions, first: int = 0) -> Rows:
         p = values.exp()
         kept[:, 1:] = p.cumsum(1)[:, :-1] < options.mass  # the mass of those before does not reach it
     tail = log_p.scatter_(1, states, values.masked_fill(kept, -torch.inf)).logsumexp(1)
-    if options.tail == "sampled":
+    if options.tail == SAMPLED:
         numbers = torch.arange(first, first + len(log_p), dtype=torch.float64, device=log_p.device)
-        values, states, tail = _sample(log_p, values, states, kept, tail, (numbers * GOLDEN).frac())
+        short = kept.all(1) & (tail.exp() > 1 - options.mass)
+        values, states, tail = _sample(log_p, values, states, short, tail, (numbers * GOLDEN).frac())
     counts = kept.sum(1)
     depths = values[:, :1] - values
     spans = depths.gather(1, counts[:, None] - 1).mul_(1 + 2**-10).clamp_min_(2**-14).half()  # rounded up, never 0
@@ -133,9 +135,9 @@ def pack(log_p: Tensor, options: StoreOptions, first: int = 0) -> Rows:
 
 
 def _sample(
-    log_p: Tensor, values: Tensor, states: Tensor, kept: Tensor, tail: Tensor, offsets: Tensor
+    log_p: Tensor, values: Tensor, states: Tensor, short: Tensor, tail: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Lets the last of the K kept states stand for the tail, in rows where all K are kept.
+    """Lets the last of the K kept states stand for the tail, in rows whose mass they do not reach.
 
     Of the K, those stay as they are whose probability is above the step, which is what is left of 1 by how many are
     left of K. The others are drawn from all that is left, by systematic sampling: at equal steps through its cumulative
@@ -145,7 +147,7 @@ def _sample(
         log_p: of the states that are not kept, elsewhere -inf, (B, S); overwritten.
         values: log probabilities of the kept ones, falling, (B, K).
         states: their states.
-        kept: which of them are.
+        short: rows to do so in, whose K states are all kept, (B,).
         tail: log mass of the others, (B,).
         offsets: where in a step each row begins, 0 to 1, (B,).
 
@@ -155,7 +157,7 @@ def _sample(
     p, number = values.exp(), torch.arange(values.shape[1], device=values.device)
     left = p.flip(1).cumsum(1).flip(1) + tail.exp()[:, None]  # mass without the states before
     alone = p * (len(number) - number) > left * 0.9999  # rounding makes no state below a step exceed it
-    alone = alone.long().cumprod(1).bool() | ~kept.all(1, keepdim=True)
+    alone = alone.long().cumprod(1).bool() | ~short[:, None]
     sums = log_p.scatter_(1, states, values.masked_fill(alone, -torch.inf)).exp_().cumsum(1)
     drawn = (~alone).sum(1)
     step = sums[:, -1] / drawn

@@ -158,6 +158,16 @@ def test_soft_targets_are_inspected_in_their_own_window(taught, capsys):
     assert "no set is named (expected --features and --ali, or --images)" in capsys.readouterr().err
 
 
+def test_a_sampled_tail_is_inspected_by_its_variance(taught, capsys):
+    given = [argument.format(folder=taught) for argument in (*SET, "--teacher", "{folder}/ens")]
+    options = "store.tail=sampled", "store.keep=2", "frames.left=2", "frames.right=1"
+    main(["soft-targets", f"{taught}/sampled", *given, *(word for option in options for word in ("--set", option))])
+    capsys.readouterr()
+    main(["inspect", f"{taught}/sampled", *given])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("variance: "))
+    assert line.endswith(" % of what labels have that the teachers draw")
+
+
 @pytest.mark.parametrize("verb", ["train", "soft-targets", "accuracy", "distill"])
 @pytest.mark.parametrize("out", ["file", "file/out"])
 def test_an_output_folder_where_a_file_lies_is_refused(taught, tmp_path, capsys, verb, out):

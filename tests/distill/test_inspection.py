@@ -9,7 +9,7 @@ import torch
 
 from kdasr.data.frames import FrameExamples
 from kdasr.distill.ensemble import Ensemble
-from kdasr.distill.inspection import content, divergence
+from kdasr.distill.inspection import content, divergence, variance
 from kdasr.distill.soft_targets import SoftTargets
 from kdasr.distill.store import StoreOptions
 from kdasr.refusal import Refusal
@@ -69,6 +69,17 @@ def test_all_states_diverge_by_nothing_but_rounding(data, examples, tmp_path):
         folder, teachers = tmp_path / str(bits), Ensemble.load(data / "teachers")
         all_kept = make_by(folder, teachers, examples, 2.0, StoreOptions(8, 1.0, bits))
         assert divergence(all_kept, teachers, examples)[0] < most
+
+
+def test_a_sampled_tail_is_told_by_its_variance(dense, data, examples, tmp_path):
+    teachers = Ensemble.load(data / "teachers")
+    targets = make_by(tmp_path / "soft", teachers, examples, 2.0, StoreOptions(3, 1.0, 16, "sampled"))
+    q = torch.stack([row for part in examples.parts for row in targets.utterance(part.id).dense().double()])
+    stored, drawn = variance(targets, teachers, examples)
+    assert stored == pytest.approx(float((q - dense).square().sum(1).mean()), rel=1e-4)
+    assert drawn == pytest.approx(float(1 - dense.square().sum(1).mean()), rel=1e-4)
+    assert 0 < stored < drawn / 5
+    assert divergence(targets, teachers, examples)[0] > 0.1  # states that are left out
 
 
 def test_a_flipped_bit_is_found(data, examples, tmp_path):

@@ -113,6 +113,14 @@ def test_geometric_targets_serve_any_temperature(data, examples, tmp_path, tempe
     )
 
 
+def test_a_sample_holds_at_its_own_temperature_alone(data, examples, tmp_path):
+    folder = make(tmp_path / "soft", data, examples, 2.0, "geometric", StoreOptions(3, 1.0, 16, "sampled"))
+    assert SoftTargets(folder, examples, 2.0).batch(torch.arange(5)).dense().gt(0).sum(1).tolist() == [3] * 5
+    told = r"temperature of the soft targets does not match \(expected 4.0, found 2.0\); make .*, its tail not sampled"
+    with pytest.raises(Refusal, match=told):
+        SoftTargets(folder, examples, 4.0)
+
+
 def test_rows_stored_in_another_order_than_the_batch_are_found(data, examples, stored, tmp_path):
     """The trap of cached teachers: rows by position in the batch or in the file, not by example."""
     table, backwards = FrameTable(data / "train" / "feats"), tmp_path / "feats"

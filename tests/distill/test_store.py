@@ -231,7 +231,7 @@ def test_impossible_options_are_refused(bad, told):
 
 
 def test_an_unknown_tail_is_refused():
-    with pytest.raises(Refusal, match="store.tail: unknown tail 'flat'; known: prior, uniform"):
+    with pytest.raises(Refusal, match="store.tail: unknown tail 'flat'; known: prior, sampled, uniform"):
         StoreOptions(tail="flat")
 
 
@@ -240,6 +240,58 @@ def test_the_tail_has_the_shape_of_the_prior_at_the_temperature_or_none():
     np.testing.assert_allclose(tail_shape(prior, StoreOptions(tail="prior"), 1.0), [4 / 6, 1 / 6, 1 / 6])
     np.testing.assert_allclose(tail_shape(prior, StoreOptions(tail="prior"), 2.0), [0.5, 0.25, 0.25])
     np.testing.assert_allclose(tail_shape(prior, StoreOptions(tail="uniform"), 2.0), [1 / 3] * 3)
+
+
+SAMPLED = StoreOptions(6, 1.0, 16, "sampled")
+
+
+def sampled(p: torch.Tensor, rows: int, options: StoreOptions = SAMPLED) -> torch.Tensor:
+    """As many samples of one p, dense."""
+    packed = pairs(pack(p.log().repeat(rows, 1), options))
+    return unpack(packed, tail_shape(PRIOR, options, 1.0), options.bits).dense()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, 6.0])
+def test_a_sampled_tail_has_each_state_by_its_probability(scale):
+    p = draw(scale)[0].double().softmax(0)
+    found = sampled(p.float(), 20_000)
+    torch.testing.assert_close(found.mean(0).double(), p, rtol=0.02, atol=2e-4)
+    torch.testing.assert_close(found.sum(1), torch.ones(len(found)), atol=2e-6, rtol=0)
+    assert set((found > 0).sum(1).tolist()) == {6}
+    likely = p > 0.4  # by far more than an equal part of what is left
+    torch.testing.assert_close(found[:, likely].double(), p[likely].expand(len(found), -1), rtol=2e-3, atol=0)
+
+
+def test_a_sample_is_nearer_than_a_drawn_label():
+    p = draw(2.0)[0].softmax(0)
+    variance = float((sampled(p, 5000) - p).square().sum(1).mean())
+    assert variance < 0.1 * float(1 - p.square().sum())
+    more = float((sampled(p, 5000, replace(SAMPLED, keep=12)) - p).square().sum(1).mean())
+    assert more < variance / 3
+
+
+def test_a_sample_hangs_on_the_frames_number_alone():
+    log_p = draw().log_softmax(1)
+    whole = pack(log_p.clone(), SAMPLED)
+    parts = [pack(log_p[at : at + 8].clone(), SAMPLED, at) for at in range(0, B, 8)]
+    assert whole.entries.tolist() == np.concatenate([part.entries for part in parts]).tolist()
+    assert pack(log_p.clone(), SAMPLED, 1).entries.tolist() != whole.entries.tolist()
+
+
+def test_rows_whose_mass_is_reached_are_not_sampled():
+    p = torch.tensor([[0.6, 0.3, 0.06, 0.04], [0.4, 0.3, 0.2, 0.1]])
+    options = StoreOptions(2, 0.8, 16, "sampled")
+    rows = pack(p.log(), options)
+    assert np.exp(rows.heads["tail"][:-1].astype(float)).tolist() == [pytest.approx(0.1, rel=1e-3), 0]
+    found = unpack(pairs(rows), tail_shape(torch.ones(4), options, 1.0), 16).dense()
+    torch.testing.assert_close(found[0], torch.tensor([0.6, 0.3, 0.05, 0.05]), rtol=1e-3, atol=1e-6)
+    assert found[1].sort(descending=True).values.tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_a_sample_of_all_states_is_all_states():
+    logits = draw()
+    found = through(logits, StoreOptions(S, 1.0, 16, "sampled"))
+    torch.testing.assert_close(found, logits.softmax(1), rtol=2e-3, atol=1e-7)
 
 
 def test_a_sparse_target_is_a_background_and_an_excess():
