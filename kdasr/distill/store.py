@@ -6,8 +6,9 @@ alone. Read back, the kept ones share what the tail leaves of 1, and the tail is
 uniformly, so a row is a distribution whatever the rounding did. Another temperature raises it to a power, tail and all:
 softmax(z / T') is softmax(z / T)^(T / T'), normalised.
 
-A sampled tail has no shape: some of its states are drawn by their probabilities, and kept with equal parts of its mass.
-Each state then has its own probability in the mean over draws, and so has the loss, which is linear in it.
+A sampled tail (Anshumann et al. 2025, "Sparse Logit Sampling") has no shape: some of its states are drawn by their
+probabilities, and kept with equal parts of its mass. In the mean over draws each state has its own probability, and the
+loss, which is linear in them, the gradient that all states would give.
 
 A shard is one file, written whole or not at all: its rows' heads, then the entries of all its rows.
 """
@@ -309,7 +310,8 @@ def totals(folder: Path, records: Sequence[dict[str, Any]]) -> dict[str, float]:
     mass = sum(record["frames"] * record["kept_mass"] for record in records) / frames
     if mass < LITTLE:
         lost = f"{entries:.1f} states a frame keep {100 * mass:.0f} % of the mass, the tail has no shape of its own"
-        log.event(f"{folder}: {lost}; raise store.keep, lower distill.temperature, or name --teacher")
+        do = "set store.tail=sampled, raise store.keep, lower distill.temperature, or name --teacher"
+        log.event(f"{folder}: {lost}; {do}")
     return {"entries_per_frame": entries, "kept_mass": mass}
 
 
