@@ -224,7 +224,8 @@ def test_making_is_deterministic_and_says_who_taught(data, examples, stored, tmp
 
 def test_the_log_tells_that_much_of_the_mass_is_lost(data, examples, tmp_path, capsys):
     make(tmp_path / "few", data, examples, 20.0, options=StoreOptions(keep=2))
-    assert re.search(r"few: 2.0 states a frame keep \d\d % of the mass.*; set store.tail=sampled", capsys.readouterr().err)
+    told = r"few: 2.0 states a frame keep \d\d % of the mass.*; set store.tail=sampled"
+    assert re.search(told, capsys.readouterr().err)
     make(tmp_path / "all", data, examples, 20.0)
     assert "of the mass" not in capsys.readouterr().err
 
