@@ -29,7 +29,7 @@ from kdasr.data.examples import Examples
 from kdasr.distill import inspection
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.soft_targets import BATCH_NUMBERS, Distillation, LiveTargets, Maker, SoftTargets
-from kdasr.distill.store import StoreOptions
+from kdasr.distill.store import SAMPLED, TAILS, StoreOptions
 from kdasr.train.loop import Trainer
 
 SETTINGS = Settings(str(EGS / "mini_librispeech/conf/default.yaml"), ())
@@ -83,23 +83,28 @@ def sizes(folder: Path, ensemble: Ensemble, examples: Examples, options: StoreOp
     for temperature in (1.0, 2.0, 5.0):
         targets = SoftTargets(write(folder / f"{temperature:g}", ensemble, examples, temperature, options), examples)
         found = inspection.content(targets)
+        if options.tail == SAMPLED:
+            stored, drawn = inspection.variance(targets, ensemble, examples)
+            lost = {"variance of a drawn label's": stored / drawn}
+        else:
+            lost = {"divergence": inspection.divergence(targets, ensemble, examples)[0]}
         yield {
             "T": temperature,
             "states kept": found.kept[0],
             "kept mass": found.mass[0],
             "entropy": found.entropy,
-            "divergence": inspection.divergence(targets, ensemble, examples)[0],
+            **lost,
             "bytes a frame": found.size / found.frames,
             "share of dense": found.size / found.frames / (4 * examples.num_classes),
         }
 
 
-def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> dict[str, float]:
+def times(folder: Path, ensemble: Ensemble, examples: Examples, kept: StoreOptions, rounds: int) -> dict[str, float]:
     """Seconds: of all frames by the teachers and by writing, of a batch by the student's step and by its parts."""
     options = replace(SETTINGS.section("student"), epochs=1000, device="cpu", learning_rate=0.01, input_noise=0.0)
     distill, batch = SETTINGS.section("distill"), options.batch_size
     index = torch.arange(len(examples))
-    maker = Maker(folder, ensemble, examples, distill.temperature, StoreOptions())
+    maker = Maker(folder, ensemble, examples, distill.temperature, kept)
     pieces = index.split(max(64, BATCH_NUMBERS // examples.num_classes))
 
     def forward() -> None:
@@ -111,7 +116,7 @@ def times(folder: Path, ensemble: Ensemble, examples: Examples, rounds: int) -> 
             shard.unlink()
         maker.write(range(maker.num_shards))
 
-    stored = SoftTargets(write(folder / "stored", ensemble, examples, distill.temperature, StoreOptions()), examples)
+    stored = SoftTargets(write(folder / "stored", ensemble, examples, distill.temperature, kept), examples)
     live = LiveTargets(ensemble, distill.temperature, examples)
     rows = torch.cat([live.batch(some) for some in index.split(1024)])
     dense = DenseTargets(folder / "dense.npy", rows, distill.temperature)
@@ -157,6 +162,8 @@ def main() -> None:
     parser.add_argument("--teachers", type=int, default=5)
     parser.add_argument("--utterances", type=int, default=20, help="of 300 frames")
     parser.add_argument("--entropy", type=float, default=0.3, help="of a teacher's p at T = 1, nats")
+    parser.add_argument("--keep", type=int, default=StoreOptions.keep, help="states of a frame")
+    parser.add_argument("--tail", choices=TAILS, default=StoreOptions.tail, help="what becomes of the others")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -165,9 +172,10 @@ def main() -> None:
         folder = Path(temporary)
         examples = write_set(folder, arguments.states, arguments.utterances).open()
         ensemble = teachers(examples, arguments.teachers, arguments.entropy)
-        for row in sizes(folder / "sizes", ensemble, examples, StoreOptions()):
+        kept = StoreOptions(keep=arguments.keep, tail=arguments.tail)
+        for row in sizes(folder / "sizes", ensemble, examples, kept):
             print(json.dumps({name: float(f"{value:.4g}") for name, value in row.items()}), flush=True)
-        found = times(folder, ensemble, examples, arguments.rounds)
+        found = times(folder, ensemble, examples, kept, arguments.rounds)
     frames, step = len(examples), found["step"]
     written = {name: round(frames / found[name]) for name in ("teachers", "writing")}
     print(json.dumps({"frames/s": written, "share": round(found["teachers"] / found["writing"], 3)}))
