@@ -13,7 +13,7 @@ from kdasr.cli import options, sets
 @sets.transfer_sets
 @click.option("--teacher", "teachers", multiple=True, metavar="DIR", help="Teachers that made them; repeatable.")
 def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) -> None:
-    """Print size, kept mass and entropy of soft targets; with their set and --teacher, the divergence from dense."""
+    """Print size, kept mass and entropy of soft targets; with their set and --teacher, how far from dense."""
     from kdasr.distill import inspection
     from kdasr.distill.ensemble import Ensemble, model_folders
     from kdasr.distill.soft_targets import SoftTargets

@@ -108,13 +108,11 @@ def variance(targets: SoftTargets, ensemble: Ensemble, examples: Examples) -> tu
 
     Means over a sample of examples; arguments and errors are those of `divergence`.
     """
-    stored, drawn = zip(
-        *(
-            ((log_p.exp() - q).square().sum(1), 1 - log_p.exp().square().sum(1))
-            for log_p, q in _compared(targets, ensemble, examples)
-        ),
-        strict=True,
-    )
+    stored, drawn = [], []
+    for log_p, q in _compared(targets, ensemble, examples):
+        p = log_p.exp()
+        stored.append((p - q).square().sum(1))
+        drawn.append(1 - p.square().sum(1))
     return float(torch.cat(stored).mean()), float(torch.cat(drawn).mean())
 
 
