@@ -7,7 +7,8 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-OFF: tuple[Any, ...] = (None, False, 0, "", "auto", [], {})  # an option does nothing so, or the program chooses
+# An option does nothing so, the program chooses, or it is as it was before there was a choice.
+OFF: tuple[Any, ...] = (None, False, 0, "", "auto", "random", "uniform", [], {})
 
 
 def plain(value: object) -> Any:

@@ -21,6 +21,7 @@ class Options:
     epochs: int = 5
     clip: float = 5.0
     jitter: int = 0
+    start: str = "random"
 
 
 def test_an_option_that_is_off_but_not_by_default_is_a_difference_to_a_version_that_had_it_not_yet():
@@ -32,4 +33,5 @@ def test_an_option_that_is_off_but_not_by_default_is_a_difference_to_a_version_t
         None,
         2,
     )
+    assert option_difference({"epochs": 5, "clip": 5.0}, Options(start="teacher")) == ("start", None, "teacher")
     assert option_difference({}, {"images": {"classes": [], "more": {"a": 0}}}) is None  # a section of its own

@@ -57,11 +57,21 @@ class DecodeOptions:
     max_active: int = 10_000
 
 
+@dataclass(frozen=True)
+class StoredOptions(DistillOptions):
+    """kdasr's own, without those of teachers that it asks as training goes: soft targets are stored here."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teachers_per_batch or self.start != "random":
+            raise ValueError("teachers_per_batch and start are of teachers on the fly; soft targets are stored here")
+
+
 SECTIONS: dict[str, type] = {
     "data": DataOptions,
     "net": NetOptions,
     "train": TrainOptions,
-    "distill": DistillOptions,
+    "distill": StoredOptions,
     "store": StoreOptions,
     "decode": DecodeOptions,
 }
