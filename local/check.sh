@@ -13,6 +13,7 @@ set -uo pipefail
 
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes would compile kdasr, each for itself
 newest_torch=2.13.0
 
 die() {

@@ -81,7 +81,7 @@ def write_an4(folder: Path) -> Path:
 def test_an4_runs_from_a_clean_folder(tmp_path: Path) -> None:
     """All but the comparison with Kaldi, whose GMMs are trained and decoded as the recipe's own."""
     need("an4")
-    given = ["--corpus", str(write_an4(tmp_path / "corpus")), "--set", "an4.dev_speakers=4"]
+    given = ["--corpus", str(write_an4(tmp_path / "corpus")), "--set", "an4.dev_speakers=4", "--num-jobs", "1"]
     run_whole("an4", tmp_path, *given, "--stop-stage", "8")
     (tmp_path / "study.yaml").write_text(STUDY)
     tables = ["--study", str(tmp_path / "study.yaml"), "--pool", "0-1", "--speeds", "0.9,1.1"]
@@ -293,7 +293,7 @@ def test_a_folder_of_recordings_and_transcripts_becomes_a_model(tmp_path: Path) 
     (home / "transcripts.txt").write_text("".join(lines))
     given = ["--corpus", str(home), "--dictionary", str(tones.write_lexicon(tmp_path / "dictionary.txt"))]
     places = ["--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
-    few = ["--conf", str(ROOT / "egs" / "own" / "conf" / "smoke.yaml"), "--seeds", "0-1", "--gmm", "tri"]
+    few = ["--conf", str(ROOT / "egs" / "own" / "conf" / "smoke.yaml"), "--seeds", "0-1", "--gmm", "tri", "--num-jobs", "1"]
     run = [str(ROOT / "egs" / "own" / "run.sh"), *given, *places, *few]
     done = subprocess.run(run, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
