@@ -293,7 +293,8 @@ def test_a_folder_of_recordings_and_transcripts_becomes_a_model(tmp_path: Path) 
     (home / "transcripts.txt").write_text("".join(lines))
     given = ["--corpus", str(home), "--dictionary", str(tones.write_lexicon(tmp_path / "dictionary.txt"))]
     places = ["--data", str(tmp_path / "data"), "--exp", str(tmp_path / "exp")]
-    few = ["--conf", str(ROOT / "egs" / "own" / "conf" / "smoke.yaml"), "--seeds", "0-1", "--gmm", "tri", "--num-jobs", "1"]
+    conf = str(ROOT / "egs" / "own" / "conf" / "smoke.yaml")
+    few = ["--conf", conf, "--seeds", "0-1", "--gmm", "tri", "--num-jobs", "1"]
     run = [str(ROOT / "egs" / "own" / "run.sh"), *given, *places, *few]
     done = subprocess.run(run, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
