@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -98,6 +99,19 @@ def test_an4_is_compared_with_kaldi(tmp_path: Path) -> None:
     need("an4")
     run_whole("an4", tmp_path, "--corpus", str(write_an4(tmp_path / "corpus")), "--set", "an4.dev_speakers=4")
     assert "bigram" in (tmp_path / "exp" / "results.md").read_text()
+    assert_costs_are_told(tmp_path)
+
+
+def assert_costs_are_told(folder: Path) -> None:
+    """benchmarks/deploy.py, of the run in a folder: one row a system, and the smaller net is the smaller file."""
+    run = [sys.executable, str(ROOT / "benchmarks" / "deploy.py"), "--out", str(folder / "deploy"), "--rounds", "1"]
+    run += command("an4", folder)[1:-2]  # without seeds
+    told = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines() if "|" in line]
+    sizes = {row[0]: float(row[1]) for row in rows[2:]}
+    assert list(sizes) == ["one member", "ensemble of 2", "student", "student onnx", "student int8"]
+    assert sizes["student int8"] < sizes["student onnx"] and sizes["student"] < sizes["ensemble of 2"]
+    assert told.count("x real time for the test set") == 2
 
 
 def assert_sound(recipe: str, folder: Path) -> None:
