@@ -44,6 +44,7 @@ class TrainOptions:
     dropout: float = 0.0  # share of hidden units, 0 to 1; the paper's image teacher: 0.5
     input_dropout: float = 0.0  # share of inputs, 0 to 1
     input_noise: float = 0.0  # standard deviation of Gaussian noise on the normalised inputs; live teachers see it too
+    varied_noise: bool = False  # each input's noise has a level of its own, uniform from 0 to input_noise
     time_mask: int = 0  # frames of a window hidden at most, one stretch (SpecAugment); live teachers see the same
     frequency_mask: int = 0  # bins of a window hidden at most, one band; live teachers see the same
     jitter: int = 0  # pixels that images are moved by at most, in any direction; the paper's image teacher: 2
@@ -127,7 +128,7 @@ class Trainer:
         )
         own_seed = self.ranks.seed(options.seed)
         self.dropout = Dropout(options.dropout, options.input_dropout, own_seed)
-        self.noise = InputNoise(options.input_noise, self.model.deviation(), own_seed)
+        self.noise = InputNoise(options.input_noise, self.model.deviation(), options.varied_noise, own_seed)
         self.masks = Masks(options.time_mask, options.frequency_mask, self.model.average(), own_seed)
         self.jitter = Jitter(options.jitter, options.rotation, options.scaling, options.distortion, own_seed)
         self.pool = examples.pool(options.fraction, options.seed)

@@ -126,13 +126,21 @@ class InputNoise(Stochastic):
     Args:
         share: standard deviation of the noise, in units of `deviation`; 0 is none.
         deviation: the training inputs' own standard deviation, `input_shape`, on the device of the inputs.
+        varied: whether each input has a level of its own, uniform from 0 to `share`.
         seed: seed of the generator; on CUDA torch's own generator decides.
     """
 
-    def __init__(self, share: float, deviation: Tensor, seed: int = 0) -> None:
+    def __init__(self, share: float, deviation: Tensor, varied: bool = False, seed: int = 0) -> None:
         self.deviation = share * deviation if share else None
+        self.varied = varied
         super().__init__(seed, 1)  # another stream than dropout's
 
     def __call__(self, x: Tensor) -> Tensor:
         """Inputs (B, *input_shape) float32 with noise of their own each."""
-        return x if self.deviation is None else torch.addcmul(x, self._generator.normal(x), self.deviation)
+        if self.deviation is None:
+            return x
+        noise = self._generator.normal(x)
+        if self.varied:
+            draws = self._generator.bits(torch.empty(len(x), dtype=torch.int32, device=x.device))
+            noise *= draws.float().mul_(2**-32).add_(0.5).view(-1, *[1] * (x.ndim - 1))
+        return torch.addcmul(x, noise, self.deviation)

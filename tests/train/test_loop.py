@@ -87,6 +87,7 @@ VARIANTS = {
     "halving": replace(OPTIONS, schedule="halving", learning_rate=0.3, select="best_dev"),
     "bf16": replace(OPTIONS, precision="bf16"),
     "noise": replace(OPTIONS, input_noise=0.2),
+    "varied noise": replace(OPTIONS, input_noise=0.2, varied_noise=True),
     "masks": replace(OPTIONS, time_mask=1, frequency_mask=2),
     "fp32": replace(OPTIONS, precision="fp32", max_norm=1.0, warmup=0.5),
 }

@@ -19,13 +19,24 @@ def test_noise_is_a_share_of_each_inputs_deviation():
     assert float(noise.mean(0).div(deviation.clamp_min(0.1)).abs().max()) < 0.02
 
 
-def test_no_noise_costs_nothing():
+def test_varied_noise_has_a_level_of_each_inputs_own():
+    x = torch.zeros(5_000, 40, 30)
+    levels = InputNoise(0.8, torch.ones(40, 30), varied=True, seed=1)(x).std((1, 2))
+    quarters = levels.quantile(torch.tensor([0.25, 0.5, 0.75]))
+    torch.testing.assert_close(quarters, torch.tensor([0.2, 0.4, 0.6]), rtol=0, atol=0.03)  # uniform
+    assert float(levels.min()) < 0.01 and 0.79 < float(levels.max()) < 0.85
+
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_no_noise_costs_nothing(varied):
     x = torch.randn(5, 3)
-    assert InputNoise(0.0, torch.ones(3))(x) is x
+    assert InputNoise(0.0, torch.ones(3), varied)(x) is x
 
 
-def test_noise_goes_on_from_its_state():
-    one, other, x = InputNoise(1.0, torch.ones(3), 1), InputNoise(1.0, torch.ones(3), 2), torch.zeros(4, 3)
+@pytest.mark.parametrize("varied", [False, True])
+def test_noise_goes_on_from_its_state(varied):
+    one, other = (InputNoise(1.0, torch.ones(3), varied, seed) for seed in (1, 2))
+    x = torch.zeros(4, 3)
     first = one(x)
     other.load_state_dict(one.state_dict())
     again = one(x)
