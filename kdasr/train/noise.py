@@ -126,7 +126,7 @@ class InputNoise(Stochastic):
     Args:
         share: standard deviation of the noise, in units of `deviation`; 0 is none.
         deviation: the training inputs' own standard deviation, `input_shape`, on the device of the inputs.
-        varied: whether each input has a level of its own, uniform from 0 to `share`.
+        varied: each input has a level of its own, uniform from 0 to `share`.
         seed: seed of the generator; on CUDA torch's own generator decides.
     """
 
