@@ -156,7 +156,6 @@ def _steps(trainers: Iterable[Trainer]) -> list[float]:
 def _differences(student: TrainOptions) -> str:
     for name in student.moving:
         return f"student.{name} changes the images, which stored targets cannot follow"
-    names = ("input_noise", "time_mask", "frequency_mask")
-    if altered := [f"student.{name}" for name in names if getattr(student, name)]:
-        return f"teachers on the fly see the student's altered input ({', '.join(altered)}), stored targets do not"
+    if hiding := [f"student.{name}" for name in student.hiding]:
+        return f"teachers on the fly see the student's altered input ({', '.join(hiding)}), stored targets do not"
     return ""

@@ -26,6 +26,8 @@ from kdasr.train.noise import InputNoise, Jitter, Masks
 from kdasr.train.together import ranks
 
 SELECTIONS = ("last", "best_dev")
+HIDING = ("input_noise", "time_mask", "frequency_mask")
+MOVING = ("jitter", "rotation", "scaling", "distortion")
 SCORED_STEPS = 4  # training accuracy is that of every fourth batch, and of the first after each report
 
 
@@ -66,9 +68,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1 and 0 < self.fraction <= 1):
             raise ValueError("dropout and input_dropout lie in 0 <= rate < 1, fraction in 0 < fraction <= 1")
-        altering = ("input_noise", "time_mask", "frequency_mask", "jitter", "rotation", "scaling", "distortion")
-        if min(getattr(self, name) for name in altering) < 0:
-            raise ValueError(f"{', '.join(altering[:-1])} and {altering[-1]} are at least 0")
+        if min(getattr(self, name) for name in HIDING + MOVING) < 0:
+            raise ValueError(f"{', '.join(HIDING + MOVING[:-1])} and {MOVING[-1]} are at least 0")
         if min(self.epochs, self.batch_size, self.log_steps) < 1 or self.learning_rate < 0:
             raise ValueError("epochs, batch_size and log_steps are at least 1, learning_rate at least 0")
         if self.folds < 0 or self.folds == 1:
@@ -82,10 +83,14 @@ class TrainOptions:
         return {"fold": self.seed % self.folds, "of": self.folds} if self.folds else {}
 
     @property
+    def hiding(self) -> dict[str, float]:
+        """The options that hide a part of the inputs, by noise or masks, as far as they are set."""
+        return {name: value for name in HIDING if (value := getattr(self, name))}
+
+    @property
     def moving(self) -> dict[str, float]:
         """The options that move, turn, scale or distort images, as far as they are set."""
-        names = ("jitter", "rotation", "scaling", "distortion")
-        return {name: value for name in names if (value := getattr(self, name))}
+        return {name: value for name in MOVING if (value := getattr(self, name))}
 
 
 class Trainer:
