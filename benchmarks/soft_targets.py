@@ -83,7 +83,7 @@ def sizes(folder: Path, ensemble: Ensemble, examples: Examples, options: StoreOp
     for temperature in (1.0, 2.0, 5.0):
         targets = SoftTargets(write(folder / f"{temperature:g}", ensemble, examples, temperature, options), examples)
         found = inspection.content(targets)
-        if options.tail == SAMPLED:
+        if targets.store.options.tail == SAMPLED:
             stored, drawn = inspection.variance(targets, ensemble, examples)
             lost = {"variance of a drawn label's": stored / drawn}
         else:

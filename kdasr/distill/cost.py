@@ -106,7 +106,7 @@ def measure(job: StudentJob, students: int, options: StoreOptions) -> Cost:
         record = maker.write([0])[0]
         writing, size = time.monotonic() - began, store.shard_path(folder, 0).stat().st_size
         maker.list_shards([record])
-        sample = Sample(Store(folder, options), temperature)
+        sample = Sample(Store(folder, maker.options), temperature)
         taught = LiveTargets(ensemble, temperature, examples, job.distill.teachers_per_batch)
         live, read = _steps(_trainer(job, folder, examples, targets) for targets in (taught, sample))
         batch, frames = min(job.student.batch_size, len(examples)), record["frames"]

@@ -47,7 +47,7 @@ class Content:
             f"{25 * frame / self.states:.2f} % of dense float32\n"
             f"kept: {mean:.1f} states a frame (median {median}, most {most}), "
             f"mass {self.mass[0]:.5f} (least {self.mass[1]:.5f})\n"
-            f"entropy: {self.entropy:.3f} nats"
+            f"entropy: {self.entropy:.3f} nats, of what is stored"
         )
 
 

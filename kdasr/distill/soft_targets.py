@@ -137,7 +137,8 @@ class SoftTargetsJob:
     @property
     def made(self) -> io.Made:
         """What makes the folder."""
-        options = {"temperature": self.distill.temperature, "mean": self.distill.mean, "store": self.store}
+        mean = self.distill.mean
+        options = {"temperature": self.distill.temperature, "mean": mean, "store": self.store.of_mean(mean)}
         inputs = {**self.source.fingerprints(), **fingerprints("teacher", model_folders(self.teachers))}
         return io.Made(VERB, {**options, self.source.section: self.source.options}, inputs)
 
@@ -194,7 +195,7 @@ class Maker:
             expected = f"{store.MOST_STATES} at most"
             raise Refusal("too many states to store", where=folder, expected=expected, found=examples.num_classes)
         self.folder, self.ensemble, self.examples = folder, ensemble, examples
-        self.temperature, self.options = temperature, options
+        self.temperature, self.options = temperature, options.of_mean(ensemble.mean)
         self.teachers = Teachers(ensemble, examples)
 
     @property

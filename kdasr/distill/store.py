@@ -16,7 +16,7 @@ A shard is one file, written whole or not at all: its rows' heads, then the entr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from kdasr import io, log
 from kdasr.distill.sparse import Sparse
 from kdasr.refusal import Refusal, unknown_name
 
-SAMPLED = "sampled"
-TAILS = ("prior", "uniform", SAMPLED)
+AUTO, UNIFORM, SAMPLED = "auto", "uniform", "sampled"
+TAILS = (AUTO, "prior", UNIFORM, SAMPLED)
 GOLDEN = (5**0.5 - 1) / 2  # its multiples, less their whole part, are spread more evenly than chance would
 MOST_STATES = 1 << 16  # a state is stored in 16 bits
 HEAD = np.dtype([("begin", "<u4"), ("span", "<f2"), ("tail", "<f2")])  # first entry; nats; log mass
@@ -46,22 +46,23 @@ class StoreOptions:
     """What is kept of a frame's soft targets; measured at the temperature that they are made at.
 
     At 16 states of 8 bits a row has 56 bytes at most, less than 1 % of 1,500 states in float32. Two AN4 members of 442
-    states lose so, as KL divergence, 0.0006 of 0.28 nats at T = 1 (30 bytes a frame), and 0.025 of 1.01 at T = 2. With
-    64 states it is 0.004 at T = 2 (153 bytes at a mass of 0.999); rounding to 8 bits costs 0.00004.
+    states lose so, with a uniform tail, as KL divergence, 0.0006 of 0.28 nats at T = 1 (30 bytes a frame), and 0.025 of
+    1.01 at T = 2. With 64 states it is 0.004 at T = 2 (153 bytes at a mass of 0.999); rounding to 8 bits costs 0.00004.
 
     Attributes:
         keep: states at most; as many as there are, with mass 1, keeps all.
         mass: of the kept states at least, where `keep` suffices, by as few as reach it; 1: always `keep`.
         bits: of a log probability, 8 or 16.
         tail: shape of what is not kept: the teachers' prior at that temperature, or uniform; sampled: where `keep`
-            does not reach the mass, the last of the kept states stand for all others, drawn by their probabilities.
+            does not reach the mass, the last of the kept states stand for all others, drawn by their probabilities;
+            auto: sampled of an arithmetic mean, uniform of a geometric one, which then serves other temperatures.
         shard: frames a file, which is what one worker writes at a time; few enough to count their entries in 32 bits.
     """
 
     keep: int = 16
     mass: float = 0.9999
     bits: int = 8
-    tail: str = "uniform"
+    tail: str = AUTO
     shard: int = 50_000
 
     def __post_init__(self) -> None:
@@ -71,6 +72,10 @@ class StoreOptions:
             raise ValueError("bits are 8 or 16")
         if self.tail not in TAILS:
             raise unknown_name("tail", self.tail, TAILS, "store.tail")
+
+    def of_mean(self, mean: str) -> StoreOptions:
+        """The options, with the tail that auto stands for at this kind of mean."""
+        return replace(self, tail=UNIFORM if mean == "geometric" else SAMPLED) if self.tail == AUTO else self
 
 
 @dataclass(frozen=True)

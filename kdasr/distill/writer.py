@@ -55,7 +55,8 @@ def write_soft_targets(
     frame_shift = float(frame_shift)  # of numpy too
     if not 0 < frame_shift < math.inf:
         raise Refusal("no frame shift", where=folder, expected="seconds, above 0", found=frame_shift)
-    distill, options = distill or DistillOptions(), options or StoreOptions()
+    distill = distill or DistillOptions()
+    options = (options or StoreOptions()).of_mean(distill.mean)
     folder, teachers = Path(folder), teachers or {}
     described = {"labels": label_hash(labels), "frame_shift": frame_shift, "store": options}
     made_with = {"temperature": distill.temperature, "mean": distill.mean, **described}

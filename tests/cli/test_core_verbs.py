@@ -150,22 +150,23 @@ def test_soft_targets_are_inspected_in_their_own_window(taught, capsys):
     main([*inspect, *(argument.format(folder=taught) for argument in SET), *teacher])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "probabilities of 2 teachers, arithmetic mean, T = 2"
-    assert [line.partition(":")[0] for line in lines[2:]] == ["size", "kept", "entropy", "divergence"]
+    assert [line.partition(":")[0] for line in lines[2:]] == ["size", "kept", "entropy", "variance"]
     main(list(inspect))
     assert capsys.readouterr().out.splitlines() == lines[:-1]
+    assert lines[-1].endswith(" % of what labels have that the teachers draw")
     with pytest.raises(SystemExit):
         main([*inspect, *teacher])
     assert "no set is named (expected --features and --ali, or --images)" in capsys.readouterr().err
 
 
-def test_a_sampled_tail_is_inspected_by_its_variance(taught, capsys):
+def test_a_tail_with_a_shape_is_inspected_by_its_divergence(taught, capsys):
     given = [argument.format(folder=taught) for argument in (*SET, "--teacher", "{folder}/ens")]
-    options = "store.tail=sampled", "store.keep=2", "frames.left=2", "frames.right=1"
-    main(["soft-targets", f"{taught}/sampled", *given, *(word for option in options for word in ("--set", option))])
+    options = "store.tail=uniform", "store.keep=2", "frames.left=2", "frames.right=1"
+    main(["soft-targets", f"{taught}/uniform", *given, *(word for option in options for word in ("--set", option))])
     capsys.readouterr()
-    main(["inspect", f"{taught}/sampled", *given])
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("variance: "))
-    assert line.endswith(" % of what labels have that the teachers draw")
+    main(["inspect", f"{taught}/uniform", *given])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("divergence: "))
+    assert line.endswith("KL of the teachers from what is stored")
 
 
 @pytest.mark.parametrize("verb", ["train", "soft-targets", "accuracy", "distill"])

@@ -123,7 +123,8 @@ def test_much_mass_off_the_kept_pdfs_is_told(folder, tmp_path, capsys):
         "--teacher",
         folder / "members",
     ]
-    run("soft-targets", tmp_path / "soft", *train, settings=f"{SETTINGS} store.keep=1 distill.temperature=3")
+    settings = f"{SETTINGS} store.keep=1 store.tail=uniform distill.temperature=3"
+    run("soft-targets", tmp_path / "soft", *train, settings=settings)
     run("posteriors", tmp_path / "post", "--soft-targets", tmp_path / "soft")
     mass = json.loads((tmp_path / "post" / "info.json").read_text())["mass"]
     assert mass < 0.99

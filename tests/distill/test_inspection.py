@@ -15,7 +15,7 @@ from kdasr.distill.store import StoreOptions
 from kdasr.refusal import Refusal
 from tests.distill.test_soft_targets import make, make_by
 
-SOME = StoreOptions(3, 0.97, 16, shard=100)
+SOME = StoreOptions(3, 0.97, 16, "uniform", shard=100)
 
 
 @pytest.fixture(scope="module")

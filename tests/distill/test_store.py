@@ -231,8 +231,14 @@ def test_impossible_options_are_refused(bad, told):
 
 
 def test_an_unknown_tail_is_refused():
-    with pytest.raises(Refusal, match="store.tail: unknown tail 'flat'; known: prior, sampled, uniform"):
+    with pytest.raises(Refusal, match="store.tail: unknown tail 'flat'; known: auto, prior, sampled, uniform"):
         StoreOptions(tail="flat")
+
+
+def test_the_tail_follows_from_the_mean_unless_it_is_named():
+    assert StoreOptions().of_mean("arithmetic") == StoreOptions(tail="sampled")
+    assert StoreOptions().of_mean("geometric") == StoreOptions(tail="uniform")
+    assert StoreOptions(tail="prior").of_mean("arithmetic").tail == "prior"
 
 
 def test_the_tail_has_the_shape_of_the_prior_at_the_temperature_or_none():
