@@ -85,7 +85,7 @@ def sizes(folder: Path, ensemble: Ensemble, examples: Examples, options: StoreOp
         found = inspection.content(targets)
         if targets.store.options.tail == SAMPLED:
             stored, drawn = inspection.variance(targets, ensemble, examples)
-            lost = {"variance of a drawn label's": stored / drawn}
+            lost = {"variance of a drawn label's": stored / drawn if drawn else 0.0}
         else:
             lost = {"divergence": inspection.divergence(targets, ensemble, examples)[0]}
         yield {

@@ -31,8 +31,8 @@ def command(soft_targets: str, train: sets.SetNames, teachers: tuple[str, ...]) 
         targets = SoftTargets(soft_targets, examples)
         if targets.store.options.tail == SAMPLED:
             stored, drawn = inspection.variance(targets, ensemble, examples)
-            of = f"{100 * stored / drawn:.1f} % of what labels have that the teachers draw"
-            click.echo(f"variance: {stored:.2e} a frame, squared distance of the sample from the teachers, {of}")
+            of = f", {100 * stored / drawn:.1f} % of what labels have that the teachers draw" if drawn else ""
+            click.echo(f"variance: {stored:.2e} a frame, squared distance of the sample from the teachers{of}")
             return
         mean, most = inspection.divergence(targets, ensemble, examples)
         click.echo(f"divergence: {mean:.2e} nats a frame (most {most:.2e}), KL of the teachers from what is stored")

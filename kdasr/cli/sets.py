@@ -167,7 +167,7 @@ def numbers(text: str, option: str, what: str) -> list[int]:
     """`0-4` or `0,3,7` as numbers, each once. Raises Refusal, by the option's name, for anything else."""
     try:
         ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
-        found = [seed for first, *last in ends for seed in range(first, (last[0] if last else first) + 1)]
+        found = [] if max(map(len, ends)) > 2 else [seed for each in ends for seed in range(each[0], each[-1] + 1)]
     except ValueError:
         found = []
     if not found or len(set(found)) < len(found):

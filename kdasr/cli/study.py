@@ -63,8 +63,8 @@ def command(
 ) -> None:
     """Compute the cells of section `study` of the settings, each in OUT/<cell>; write results.json, .md and .png.
 
-    A cell that is done, or known, is not done again. One that is refused is told at the end, the others are computed.
-    Students alone learn from transfer sets.
+    A cell that is done, or known, is not done again. One that cannot be is told before any is computed; one that is
+    refused on the way is told at the end, the others are computed. Students alone learn from transfer sets.
     """
     from kdasr import io, log
     from kdasr.distill import study
@@ -155,7 +155,7 @@ class Plan:
         """What computes a cell."""
         own = options.Settings(self.settings.conf, (*self.settings.overrides, *cell.overrides), self.settings.part)
         make = {"baseline": self._baseline, "ensemble": self._ensemble, "student": self._student}[cell.kind]
-        return make(cell, own, self.out / cell.name)
+        return make(cell, own, self.out / cell.folder)
 
     def _baseline(self, cell: Cell, own: options.Settings, folder: Path) -> CellJob:
         labelled = replace(self.train, transfer=())
@@ -214,6 +214,6 @@ class Plan:
 
         scored = {"dev": self.dev.expected(own), "test": self.test.source(own)}
         named = {name: source for name, source in scored.items() if source}
-        settings, folder = set_apart(cell.kind, made), self.out / cell.name
+        settings, folder = set_apart(cell.kind, made), self.out / cell.folder
         words = self.decoding.of(folder / "decode", models, mean, self.overwrite) if self.decoding else None
         return CellJob(folder, cell, train, models, mean, named, settings, teachers, self.overwrite, words)

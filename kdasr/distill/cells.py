@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from kdasr.refusal import Refusal, unknown_name
 from kdasr.train.loop import TrainOptions
 
 MEMBERS, SEED = "members", "seed"
+LONGEST = 240  # bytes of a folder's name; file systems take 255, and a part's name is longer
 SEEDED = {"baseline": "train.seed", "student": "student.seed"}  # the setting that is a kind's seed
 DATA: dict[str, type] = {"frames": FrameOptions, "images": ImageOptions}
 SECTIONS: dict[str, dict[str, type]] = {  # kind of system: sections of settings that make it
@@ -65,8 +67,16 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its folder's name."""
+        """Its name among the results."""
         return self.system if self.seed is None else f"{self.system},{SEED}={self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Its folder's name; of a name that is too long for one, the beginning and a hash of the whole."""
+        if len(self.name.encode()) <= LONGEST:
+            return self.name
+        mark = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        return f"{self.name.encode()[: LONGEST - len(mark) - 1].decode(errors='ignore')}-{mark}"
 
     @property
     def members(self) -> int | None:

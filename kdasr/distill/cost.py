@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from kdasr import jobs
 from kdasr.data.examples import Examples
 from kdasr.distill import store
 from kdasr.distill.ensemble import Ensemble
+from kdasr.distill.loss import DistillOptions
 from kdasr.distill.soft_targets import Distillation, LiveTargets, Maker, Targets
 from kdasr.distill.sparse import Sparse
 from kdasr.distill.store import Store, StoreOptions
@@ -99,19 +100,21 @@ def measure(job: StudentJob, students: int, options: StoreOptions) -> Cost:
         raise Refusal("an estimate is of teachers", found="stored soft targets", do="name the teachers with --teacher")
     with torch_threads(job.student.threads or job.threads or jobs.cores()), tempfile.TemporaryDirectory() as temporary:
         folder, examples, temperature = Path(temporary), job.source.open(), job.distill.temperature
-        ensemble = Ensemble.load(job.teachers, job.distill.mean, job.student.precision, job.student.device)
+        writing_ensemble = Ensemble.load(job.teachers, job.distill.mean, device="auto")  # as `kdasr soft-targets` does
         options = replace(options, shard=min(options.shard, SAMPLE))
-        maker = Maker(folder, ensemble, examples, temperature, options)
+        maker = Maker(folder, writing_ensemble, examples, temperature, options)
         began = time.monotonic()
         record = maker.write([0])[0]
         writing, size = time.monotonic() - began, store.shard_path(folder, 0).stat().st_size
         maker.list_shards([record])
         sample = Sample(Store(folder, maker.options), temperature)
+        ensemble = Ensemble.load(job.teachers, job.distill.mean, job.student.precision, job.student.device)
         taught = LiveTargets(ensemble, temperature, examples, job.distill.teachers_per_batch)
-        live, read = _steps(_trainer(job, folder, examples, targets) for targets in (taught, sample))
-        batch, frames = min(job.student.batch_size, len(examples)), record["frames"]
+        trainers = [_trainer(job, folder, examples, targets) for targets in (taught, sample)]
+        live, read = _steps(trainers)
+        batch, frames = trainers[0].sampler.batch_size, record["frames"]
         return Cost(
-            examples=(round(job.student.fraction * len(examples)), len(examples)),
+            examples=(len(trainers[0].pool), len(examples)),
             epochs=job.student.epochs,
             students=students,
             live=live / batch,
@@ -119,7 +122,7 @@ def measure(job: StudentJob, students: int, options: StoreOptions) -> Cost:
             write=writing / frames,
             size=size / frames,
             dense=4 * examples.num_classes,
-            differs=_differences(job.student),
+            differs=_differences(job.student, job.distill),
         )
 
 
@@ -140,12 +143,11 @@ def _trainer(job: StudentJob, folder: Path, examples: Examples, targets: Targets
     return Trainer(folder, model, examples, None, Distillation(targets, job.distill), options)
 
 
-def _steps(trainers: Iterable[Trainer]) -> list[float]:
+def _steps(trainers: Sequence[Trainer]) -> list[float]:
     """Seconds of a step of each: the fastest, since what else runs only adds; taken in turn, after one to warm up."""
-    each = list(trainers)
-    best = [math.inf] * len(each)
+    best = [math.inf] * len(trainers)
     for step in range(STEPS + 1):
-        for number, trainer in enumerate(each):
+        for number, trainer in enumerate(trainers):
             began = time.monotonic()
             trainer.train_step()
             if step:
@@ -153,9 +155,11 @@ def _steps(trainers: Iterable[Trainer]) -> list[float]:
     return best
 
 
-def _differences(student: TrainOptions) -> str:
+def _differences(student: TrainOptions, distill: DistillOptions) -> str:
     for name in student.moving:
         return f"student.{name} changes the images, which stored targets cannot follow"
+    if distill.teachers_per_batch:
+        return f"on the fly a batch asks {distill.teachers_per_batch} of the teachers, stored targets are of all"
     if hiding := [f"student.{name}" for name in student.hiding]:
         return f"teachers on the fly see the student's altered input ({', '.join(hiding)}), stored targets do not"
     return ""

@@ -13,7 +13,7 @@ from kdasr.data.examples import Examples
 from kdasr.distill.cross_fit import Teachers
 from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.soft_targets import BATCH_NUMBERS, SoftTargets
-from kdasr.distill.store import shard_path
+from kdasr.distill.store import SAMPLED, shard_path
 from kdasr.refusal import Refusal
 
 SAMPLE = 4096  # frames that entropy and divergence are taken over
@@ -28,7 +28,8 @@ class Content:
         states: S.
         size: bytes of all shards.
         kept: entries a frame: mean, median, most.
-        mass: of the kept entries: mean, least of a frame.
+        mass: of the kept entries, drawn ones left out: mean, least of a frame.
+        sampled: whether drawn ones stand for the rest.
         entropy: of what is stored, at the stored temperature, nats a frame, over a sample.
     """
 
@@ -37,6 +38,7 @@ class Content:
     size: int
     kept: tuple[float, int, int]
     mass: tuple[float, float]
+    sampled: bool
     entropy: float
 
     def __str__(self) -> str:
@@ -46,7 +48,7 @@ class Content:
             f"size: {self.size / 1e6:.1f} MB, {frame:.1f} bytes a frame, "
             f"{25 * frame / self.states:.2f} % of dense float32\n"
             f"kept: {mean:.1f} states a frame (median {median}, most {most}), "
-            f"mass {self.mass[0]:.5f} (least {self.mass[1]:.5f})\n"
+            f"mass {self.mass[0]:.5f} (least {self.mass[1]:.5f}){', for the rest stand drawn ones' * self.sampled}\n"
             f"entropy: {self.entropy:.3f} nats, of what is stored"
         )
 
@@ -65,13 +67,14 @@ def content(targets: SoftTargets) -> Content:
         found = io.file_hash(path)
         if found != record["hash"]:
             raise Refusal("damaged shard", where=path, expected=record["hash"], found=found, do=io.AGAIN)
-        kept = 1 - np.exp(shard.heads["tail"][:-1].astype(np.float64))
+        each = shard.kept_mass(len(store.tail))
         counts += np.bincount(np.diff(shard.heads["begin"].astype(np.int64)), minlength=len(counts))
-        mass, least, size = mass + float(kept.sum()), min(least, float(kept.min())), size + path.stat().st_size
+        mass, least, size = mass + float(each.sum()), min(least, float(each.min())), size + path.stat().st_size
     frames, sizes = len(store), np.arange(len(counts))
     mean = float(counts @ sizes) / frames
     median, most = int(np.searchsorted(counts.cumsum(), frames / 2)), int(sizes[counts > 0].max())
-    return Content(frames, len(store.tail), size, (mean, median, most), (mass / frames, least), _entropy(targets))
+    kept, sampled = (mean, median, most), store.options.tail == SAMPLED
+    return Content(frames, len(store.tail), size, kept, (mass / frames, least), sampled, _entropy(targets))
 
 
 def _entropy(targets: SoftTargets) -> float:

@@ -214,7 +214,7 @@ class Maker:
             batch = max(64, BATCH_NUMBERS // self.examples.num_classes)
             pieces = log.progress(index.split(batch), path.name)
             store.write_shard(path, list(jobs.in_threads(self._pack, pieces)))
-        return store.Shard(path, len(index), self.options.bits).record(path)
+        return store.Shard(path, len(index), self.options).record(self.examples.num_classes)
 
     def _pack(self, index: Tensor) -> store.Rows:
         try:
@@ -250,7 +250,7 @@ class Maker:
             ],
             num_utterances=len(self.examples.parts),
             num_frames=num_frames,
-            **store.totals(self.folder, records),
+            **store.totals(self.folder, records, self.options),
         )
 
 

@@ -131,7 +131,7 @@ def pack(log_p: Tensor, options: StoreOptions, first: int = 0) -> Rows:
         expected = f"finite ones, at most {torch.finfo(torch.float16).max:g} nats apart"
         raise Refusal("log probabilities that cannot be stored", expected=expected, found=found)
     steps = (2**options.bits - 1) / spans.float()
-    codes = depths.mul_(steps).round_()
+    codes = depths.mul_(steps).round_().clamp_(0, 2**options.bits - 1)  # a state beside drawn ones may be a little less
     heads = np.zeros(len(log_p) + 1, HEAD)
     heads["begin"][1:] = counts.cumsum(0).cpu()
     heads["span"][:-1], heads["tail"][:-1] = spans[:, 0].cpu(), tail.cpu()
@@ -190,26 +190,41 @@ class Shard:
     Args:
         path: written by `write_shard`.
         num_frames: its rows.
-        bits: of its codes.
+        options: those that it was made with.
 
     Raises:
         Refusal: it is absent, truncated, or holds another number of rows.
     """
 
-    def __init__(self, path: Path, num_frames: int, bits: int) -> None:
+    def __init__(self, path: Path, num_frames: int, options: StoreOptions) -> None:
+        self.path, self.options = path, options
         content = io.map_array(path)
         end = (num_frames + 1) * HEAD.itemsize
         self.heads = np.asarray(content[:end]).view(HEAD) if len(content) >= end else np.zeros(1, HEAD)
-        expected, found = end + int(self.heads["begin"][-1]) * ENTRIES[bits].itemsize, len(content)
+        entry = ENTRIES[options.bits]
+        expected, found = end + int(self.heads["begin"][-1]) * entry.itemsize, len(content)
         if len(self.heads) != num_frames + 1 or expected != found:
             raise Refusal("damaged shard", where=path, expected=f"{expected} bytes", found=found, do=io.AGAIN)
         self.head_bytes, self.entry_bytes = content.data[:end], content.data[end:]
 
-    def record(self, path: Path) -> dict[str, Any]:
+    def kept_mass(self, num_states: int) -> np.ndarray:
+        """Of each row, (B,) float64: that of states with their own probability, not of drawn ones or of the tail."""
+        tails = np.exp(self.heads["tail"][:-1].astype(np.float64))
+        begins = self.heads["begin"].astype(np.int64)
+        counts = np.diff(begins)
+        if self.options.tail != SAMPLED or self.options.keep >= num_states:
+            return 1 - tails
+        codes = np.frombuffer(self.entry_bytes, ENTRIES[self.options.bits])["code"]
+        steps = np.repeat(self.heads["span"][:-1].astype(np.float64) / -(2**self.options.bits - 1), counts)
+        weights = np.exp(codes * steps)
+        drawn = codes == np.repeat(codes[begins[1:] - 1], counts)  # all alike, and the least of a row
+        mass = np.add.reduceat(weights * ~drawn, begins[:-1]) / np.add.reduceat(weights, begins[:-1])
+        return np.where((tails == 0) & (counts == self.options.keep), mass, 1 - tails)
+
+    def record(self, num_states: int) -> dict[str, Any]:
         """Its rows, entries, kept mass (a mean) and content hash, as JSON types."""
-        mass = 1 - np.exp(self.heads["tail"][:-1].astype(np.float64)).mean()
         counts = {"frames": len(self.heads) - 1, "entries": int(self.heads["begin"][-1])}
-        return {**counts, "kept_mass": float(mass), "hash": io.file_hash(path)}
+        return {**counts, "kept_mass": float(self.kept_mass(num_states).mean()), "hash": io.file_hash(self.path)}
 
 
 class Store:
@@ -241,7 +256,7 @@ class Store:
     def shards(self) -> list[Shard]:
         """All shards, mapped."""
         each = enumerate(self.records)
-        return [Shard(shard_path(self.folder, n), record["frames"], self.options.bits) for n, record in each]
+        return [Shard(shard_path(self.folder, n), record["frames"], self.options) for n, record in each]
 
     def rows(self, numbers: np.ndarray) -> Rows:
         """The rows `numbers`, (B,) int64.
@@ -308,12 +323,12 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.npy"
 
 
-def totals(folder: Path, records: Sequence[dict[str, Any]]) -> dict[str, float]:
+def totals(folder: Path, records: Sequence[dict[str, Any]], options: StoreOptions) -> dict[str, float]:
     """Entries a frame, and the mean kept mass, of all shards by their records; the log tells if much of it is lost."""
     frames = sum(record["frames"] for record in records)
     entries = sum(record["entries"] for record in records) / frames
     mass = sum(record["frames"] * record["kept_mass"] for record in records) / frames
-    if mass < LITTLE:
+    if mass < LITTLE and options.tail != SAMPLED:
         lost = f"{entries:.1f} states a frame keep {100 * mass:.0f} % of the mass, the tail has no shape of its own"
         do = "set store.tail=sampled, raise store.keep, lower distill.temperature, or name --teacher"
         log.event(f"{folder}: {lost}; {do}")

@@ -226,15 +226,20 @@ class Results:
 
 
 def distinct(work: Sequence[CellJob]) -> list[CellJob]:
-    """The jobs without those that another one before them does under another name."""
-    found: dict[tuple[str, str], CellJob] = {}
+    """The jobs without those of systems whose every cell is one of a system before them, under another name."""
+    systems: dict[str, list[CellJob]] = {}
     for job in work:
-        found.setdefault(job.identity, job)
-    return list(found.values())
+        systems.setdefault(job.cell.system, []).append(job)
+    found, before = list[CellJob](), set[tuple[str, str]]()
+    for each in systems.values():
+        identities = {job.identity for job in each}
+        found += [] if identities <= before else each
+        before |= identities
+    return found
 
 
 def run(work: Sequence[CellJob], known: Results, num_jobs: int, threads: int) -> tuple[Results, dict[str, Refusal]]:
-    """Computes the cells that are not known.
+    """Computes the cells that are not known, equal ones once.
 
     Args:
         work: all cells.
@@ -246,15 +251,20 @@ def run(work: Sequence[CellJob], known: Results, num_jobs: int, threads: int) ->
         The results: these cells', then what else is known; and the cells that failed, by name.
     """
     rows = {job.cell.name: known.row(job) for job in work}
-    todo = [job.with_threads(threads) for job in work if rows[job.cell.name] is None]
+    unknown = {job.cell.name: job for job in work if rows[job.cell.name] is None}
+    alike = {name: job.identity for name, job in unknown.items()}
+    first = {alike[name]: name for name in reversed(unknown)}
+    todo = [job.with_threads(threads) for name, job in unknown.items() if first[alike[name]] == name]
     training = sum(job.train is not None for job in todo)
-    log.event(f"{len(work)} cells: {len(work) - len(todo)} known, {training} with a model to train")
+    log.event(f"{len(work)} cells: {len(work) - len(unknown)} known, {training} with a model to train")
     found = dict(zip((job.cell.name for job in todo), jobs.run(compute, todo, num_jobs, threads, "cells"), strict=True))
-    failed = {name: scores for name, scores in found.items() if isinstance(scores, Refusal)}
-    for job in todo:
-        scores = found[job.cell.name]
-        if not isinstance(scores, Refusal):
-            rows[job.cell.name] = {**job.row, **scores}
+    failed = {}
+    for name, job in unknown.items():
+        scores = found[first[alike[name]]]
+        if isinstance(scores, Refusal):
+            failed[name] = scores
+        else:
+            rows[name] = {**job.row, **scores}
     others = [row for row in known.rows if row["cell"] not in rows]
     done = [row for row in rows.values() if row]
     return Results(known.inputs, [*done, *others], known.reference), failed

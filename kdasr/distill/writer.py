@@ -130,7 +130,7 @@ class _Writer:
                 self.pending.insert(0, rest)
         path = store.shard_path(self.folder, len(self.records))
         store.write_shard(path, shard)
-        self.records.append(store.Shard(path, count, self.options.bits).record(path))
+        self.records.append(store.Shard(path, count, self.options).record(len(self.total)))
 
     def finish(self) -> dict[str, Any]:
         """Writes what is left, and what a reader needs; returns facts."""
@@ -145,5 +145,5 @@ class _Writer:
         return {
             "num_utterances": len(self.utterances),
             "num_frames": self.num_frames,
-            **store.totals(self.folder, self.records),
+            **store.totals(self.folder, self.records, self.options),
         }

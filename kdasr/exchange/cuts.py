@@ -121,12 +121,17 @@ def attach(cuts: Iterable[Any], folder: str | Path) -> CutSet:
 
 
 def attach_folder(out: Path, folder: Path, cuts: Path, overwrite: bool = False) -> None:
-    """Writes `out/cuts.jsonl.gz`, the cuts of a folder or lhotse file with the soft targets of `folder` attached."""
+    """Writes `out/cuts.jsonl.gz`, the cuts of a folder or lhotse file with the soft targets of `folder` attached.
+
+    The cuts name the soft targets by their folder alone; `out/soft_targets.json` has their fingerprint, so that what is
+    made of other ones in the same place counts as another input.
+    """
     inputs = {"soft_targets": io.fingerprint(folder, VERB), "cuts": io.fingerprint(cuts, "corpus")}
     named = {"soft_targets": folder.resolve()}  # by the arrays: one that was moved is attached anew
     if io.begin(out, io.Made("attach", named, inputs), overwrite):
         attached = list(attach(manifests.load_cuts(cuts), folder))
         manifests.save_cuts(out, attached)
+        io.write_json(out / "soft_targets.json", inputs["soft_targets"])
         io.finish(out, num_cuts=len(attached))
 
 

@@ -42,6 +42,14 @@ class System:
         """One score of a set, a row each; none if a row lacks it."""
         return [row[of][score] for row in self.rows] if all(of in row for row in self.rows) else []
 
+    def words(self, of: str) -> list[Row]:
+        """Word errors of a set, those of a row that was decoded each."""
+        return [row["words"][of] for row in self.rows if of in row.get("words", {})]
+
+    def word_error_rates(self, of: str) -> list[float]:
+        """Per cent, of the same rows."""
+        return [100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in self.words(of)]
+
     def by_seed(self, of: str) -> dict[int | None, float]:
         """Seed -> frame accuracy, per cent."""
         found = self.scores(of, "accuracy")
@@ -129,11 +137,11 @@ def won_back(system: System, found: Sequence[System], of: str) -> list[float]:
 
 def word_difference(system: System, reference: System, of: str) -> Difference | None:
     """Difference in word error rate, by bootstrap over the utterances; None where one was not decoded."""
-    sides = [[row["words"][of]["errors"] for row in each.rows if "words" in row] for each in (system, reference)]
+    sides = [each.words(of) for each in (system, reference)]
     if not all(sides):
         return None
-    words = system.rows[0]["words"][of]["words"]
-    return over_utterances(sides[0], sides[1], words, SAMPLES, SEED)
+    errors = [[each["errors"] for each in side] for side in sides]
+    return over_utterances(errors[0], errors[1], sides[0][0]["words"], SAMPLES, SEED)
 
 
 def told(found: Difference | None, count: int | None = None) -> str:
@@ -175,7 +183,7 @@ def study_table(rows: Sequence[Row], reference: str = "") -> str:
             ),
             *([_trained(system)] if trained else []),
             *(cell for of in sets for cell in _scores(system, of, rows)),
-            *(_word_rate(system, of) for of in words),
+            *(spread(system.word_error_rates(of), 2) for of in words),
             *_compared(system, against, sets, words),
             *(spread(kept[system.name, of], 0) for of in sets if any(kept.values())),
             *(spread(won[system.name, of], 0) for of in sets if any(won.values())),
@@ -219,11 +227,6 @@ def _scores(system: System, of: str, rows: Sequence[Row]) -> Iterator[str]:
 
 def _trained(system: System) -> str:
     return spread([100 * row[TRAINING]["accuracy"] for row in system.rows if TRAINING in row], 2)
-
-
-def _word_rate(system: System, of: str) -> str:
-    decoded = [row["words"][of] for row in system.rows if "words" in row]
-    return spread([100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in decoded], 2)
 
 
 def _compared(system: System, against: System, sets: Sequence[str], words: Sequence[str]) -> Iterator[str]:

@@ -54,8 +54,7 @@ def _scores(system: System, measure: str) -> tuple[float, ...]:
     what, _, of = measure.rpartition(", ")
     if what.startswith("frame"):
         return tuple(100 * score for score in system.scores(of, "accuracy"))
-    counted = [row["words"][of] for row in system.rows]
-    return tuple(100 * sum(each["errors"]) / max(1, sum(each["words"])) for each in counted)
+    return tuple(system.word_error_rates(of))
 
 
 def telling(rows: Sequence[Row]) -> list[str]:

@@ -84,7 +84,7 @@ def test_seeds():
     assert seeds("0-4") == [0, 1, 2, 3, 4] and seeds("7") == [7] and seeds("0,2-3,9") == [0, 2, 3, 9]
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-1", "1,1", "-2"])
+@pytest.mark.parametrize("text", ["", "a", "3-1", "1,1", "-2", "0-1-5"])
 def test_what_are_no_seeds_is_refused(text):
     with pytest.raises(Refusal, match=f"--seeds {text}: not a list of seeds"):
         seeds(text)
@@ -154,9 +154,17 @@ def test_soft_targets_are_inspected_in_their_own_window(taught, capsys):
     main(list(inspect))
     assert capsys.readouterr().out.splitlines() == lines[:-1]
     assert lines[-1].endswith(" % of what labels have that the teachers draw")
+    assert lines[3].endswith(", for the rest stand drawn ones")
     with pytest.raises(SystemExit):
         main([*inspect, *teacher])
     assert "no set is named (expected --features and --ali, or --images)" in capsys.readouterr().err
+
+
+def test_of_entirely_sure_teachers_no_share_is_told(taught, capsys, monkeypatch):
+    monkeypatch.setattr("kdasr.distill.inspection.variance", lambda *_: (0.0, 0.0))
+    given = (argument.format(folder=taught) for argument in (*SET, "--teacher", "{folder}/ens"))
+    main(["inspect", f"{taught}/soft", *given])
+    assert capsys.readouterr().out.splitlines()[-1].endswith("squared distance of the sample from the teachers")
 
 
 def test_a_tail_with_a_shape_is_inspected_by_its_divergence(taught, capsys):

@@ -10,6 +10,7 @@ import pytest
 
 from kdasr import models
 from kdasr.distill.cost import Cost, measure
+from kdasr.distill.ensemble import Ensemble
 from kdasr.distill.loss import DistillOptions
 from kdasr.distill.store import StoreOptions
 from kdasr.distill.student import StudentJob
@@ -42,11 +43,40 @@ def test_what_is_measured_has_the_size_of_the_store_and_the_job(data: Path, tmp_
     teachers = (data / "teachers",)
     job = StudentJob(tmp_path / "s", source(data), None, None, teachers, train, DnnOptions(1, 32), DistillOptions(2.0))
     cost = measure(job, 2, StoreOptions(keep=2, mass=1.0))
-    assert cost.examples == (len(examples) // 2, len(examples)) and (cost.epochs, cost.students) == (7, 2)
+    half = len(examples.pool(0.5, 0))  # of whole utterances
+    assert cost.examples == (half, len(examples)) and (cost.epochs, cost.students) == (7, 2)
     assert cost.size == pytest.approx(8 + 2 * 3, abs=0.5) and cost.dense == 4 * examples.num_classes
     assert min(cost.live, cost.read, cost.write) > 0 and not cost.differs
     moved = measure(replace(job, student=replace(train, input_noise=0.1)), 1, StoreOptions())
     assert "student.input_noise" in moved.differs and not (tmp_path / "s").exists()
+
+
+def test_an_epoch_is_of_the_training_pool_and_a_step_of_its_batch(data: Path, tmp_path: Path, examples, monkeypatch):
+    monkeypatch.setattr("kdasr.distill.cost._steps", lambda trainers: [2.0, 1.0])
+    train = TrainOptions(epochs=1, batch_size=5000, fraction=0.1, device="cpu", precision="fp32", threads=1)
+    teachers, pool = (data / "teachers",), len(examples.pool(0.1, 0))
+    job = StudentJob(tmp_path / "s", source(data), None, None, teachers, train, DnnOptions(1, 32), DistillOptions(2.0))
+    cost = measure(job, 1, StoreOptions())
+    assert cost.examples == (pool, len(examples)) and pool < 5000
+    assert (cost.live, cost.read) == (2.0 / pool, 1.0 / pool)
+    some = measure(replace(job, distill=DistillOptions(2.0, teachers_per_batch=1)), 1, StoreOptions())
+    assert some.differs == "on the fly a batch asks 1 of the teachers, stored targets are of all"
+
+
+def test_targets_are_written_as_precisely_as_soft_targets_does(data: Path, tmp_path: Path, monkeypatch):
+    loaded: list[Any] = []
+
+    def watched(*arguments: Any, **named: Any) -> Ensemble:
+        loaded.append(arguments[2:] + tuple(named))
+        return load(*arguments, **named)
+
+    load = Ensemble.load
+    monkeypatch.setattr("kdasr.distill.cost.Ensemble.load", watched)
+    train = TrainOptions(batch_size=64, device="cpu", precision="bf16", threads=1)
+    teachers = (data / "teachers",)
+    job = StudentJob(tmp_path / "s", source(data), None, None, teachers, train, DnnOptions(1, 32), DistillOptions(2.0))
+    measure(job, 1, StoreOptions())
+    assert loaded == [("device",), ("bf16", "cpu")]  # of the store, with its own default precision; on the fly
 
 
 def test_a_student_that_goes_on_from_a_model_is_measured_as_that_model(data: Path, tmp_path: Path, monkeypatch):

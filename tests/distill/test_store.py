@@ -177,7 +177,7 @@ def whole(folder: Path, logits: torch.Tensor, options: StoreOptions) -> Store:
     for number, some in enumerate(logits.log_softmax(1).split(options.shard)):
         write_shard(shard_path(folder, number), [pack(piece.clone(), options) for piece in some.split(7)])
         path = shard_path(folder, number)
-        records.append(Shard(path, len(some), options.bits).record(path))
+        records.append(Shard(path, len(some), options).record(logits.shape[1]))
     io.write_json(folder / store.SHARDS, records)
     io.save_array(folder / store.TAIL, tail_shape(PRIOR, options, 1.0))
     return Store(folder, options)
@@ -194,7 +194,7 @@ def test_rows_are_read_in_any_order_from_any_shard(tmp_path, bits):
 
 
 def test_a_shard_says_what_it_holds(tmp_path):
-    logits, options = draw(rows=20), StoreOptions(5, 1.0)
+    logits, options = draw(rows=20), StoreOptions(5, 1.0, tail="uniform")
     record = whole(tmp_path, logits, options).records[0]
     path = shard_path(tmp_path, 0)
     mass = logits.softmax(1).sort(1, descending=True).values[:, :5].sum(1).mean()
@@ -210,7 +210,7 @@ def test_a_damaged_shard_is_refused(tmp_path, damage):
     if damage == "short":
         path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(Refusal, match=r"shard-00000.npy: (truncated array|damaged shard .expected \d+ bytes, found)"):
-        Shard(path, B + (damage == "rows"), 8 if damage == "bits" else 16)
+        Shard(path, B + (damage == "rows"), replace(ALL, bits=8) if damage == "bits" else ALL)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +292,26 @@ def test_rows_whose_mass_is_reached_are_not_sampled():
     found = unpack(pairs(rows), tail_shape(torch.ones(4), options, 1.0), 16).dense()
     torch.testing.assert_close(found[0], torch.tensor([0.6, 0.3, 0.05, 0.05]), rtol=1e-3, atol=1e-6)
     assert found[1].sort(descending=True).values.tolist() == [0.5, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_of_a_sampled_row_what_is_drawn_counts_as_not_kept(tmp_path, bits):
+    logits, options = draw(2.0, rows=40), StoreOptions(6, 1.0, bits, "sampled")
+    read = whole(tmp_path, logits, options)
+    p, found = logits.softmax(1).double(), read.read(np.arange(40)).dense().double()
+    drawn = found.masked_fill(found == 0, torch.inf).min(1, keepdim=True).values
+    kept = (found * (found > 1.001 * drawn)).sum(1)  # drawn ones are alike
+    np.testing.assert_allclose(read.shards[0].kept_mass(S), kept, atol=1e-3)
+    assert 0.1 < float(kept.mean()) < float(p.sort(1, descending=True).values[:, :6].sum(1).mean())
+    assert read.records[0]["kept_mass"] == pytest.approx(float(kept.mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize("keep", [4, S])
+def test_states_of_sure_teachers_are_kept_whole(tmp_path, keep):
+    logits = torch.zeros(5, S)
+    logits[:, 3] = 200.0
+    (record,) = whole(tmp_path, logits, StoreOptions(keep, 0.999, tail="sampled")).records
+    assert record["kept_mass"] == pytest.approx(1)
 
 
 def test_a_sample_of_all_states_is_all_states():
