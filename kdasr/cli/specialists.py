@@ -34,16 +34,18 @@ def command(
 
     Each is independent of the others: what was finished is kept when it is called again.
     """
-    from kdasr.specialists.subsets import read_subsets
+    from kdasr import io
+    from kdasr.specialists.subsets import VERB, read_subsets
     from kdasr.specialists.training import SpecialistJob, one_model, train_specialists
 
     generalist = one_model(options.folder(model))
     found = dict(enumerate(read_subsets(options.folder(subsets), generalist)))
-    chosen = sets.seeds(only) if only else list(found)
+    chosen = sets.numbers(only, "--only", "subsets") if only else list(found)
     if unknown := [number for number in chosen if number not in found]:
         raise Refusal("no such subset", where=f"--only {only}", expected=f"0 to {len(found) - 1}", found=unknown[0])
     wanted = settings.section("specialist"), settings.section("distill")
+    of = io.fingerprint(options.folder(subsets), VERB), len(found)
     job = SpecialistJob(
-        out, train.expected(settings), dev.source(settings), generalist, (), *wanted, overwrite=overwrite
+        out, train.expected(settings), dev.source(settings), generalist, (), *wanted, *of, overwrite=overwrite
     )
     train_specialists(job, {number: found[number] for number in chosen}, num_jobs)

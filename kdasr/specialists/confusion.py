@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdasr.refusal import Refusal
+from kdasr.train.accuracy import expect_numbers
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,6 @@ class SubsetOptions:
             raise ValueError("temperature is above 0")
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Sums over predictions: their number, themselves and squares (S,), products (S, S) or sketched (S, r); float64."""
-
-    count: int
-    total: Tensor
-    squares: Tensor
-    products: Tensor
-
-
 class Confusion:
     """Covariance of predictions, added up in one pass, in float64.
 
@@ -95,26 +86,18 @@ class Confusion:
         self.squares = torch.zeros(num_classes, dtype=torch.float64)
         self.products = torch.zeros(num_classes, width, dtype=torch.float64)
 
-    def moments(self, p: Tensor) -> Moments:
-        """What predictions (B, S) add, computed where they are; any number of threads may ask at once.
+    def add(self, p: Tensor) -> None:
+        """Adds predictions (B, S), where they are.
 
         Raises:
             Refusal: some are not finite.
         """
+        expect_numbers(p)
         p = p.double()
-        bad = int((~torch.isfinite(p)).any(1).sum())
-        if bad:
-            do = "train the generalist anew, or look for values in the features that are not finite"
-            raise Refusal("predictions that are not numbers", expected="finite ones", found=f"{bad} of {len(p)}", do=do)
-        products = p.t() @ (p if self.basis is None else p @ self.basis.to(p.device))
-        return Moments(len(p), p.sum(0).cpu(), p.square().sum(0).cpu(), products.cpu())
-
-    def add(self, some: Moments) -> None:
-        """Adds those of a batch."""
-        self.count += some.count
-        self.total += some.total
-        self.squares += some.squares
-        self.products += some.products
+        self.count += len(p)
+        self.total += p.sum(0).cpu()
+        self.squares += p.square().sum(0).cpu()
+        self.products = self.products.to(p.device).addmm_(p.t(), p if self.basis is None else p @ self.basis.to(p))
 
     def matrix(self) -> Tensor:
         """Covariance or correlation, a row for each class, (S, S), or the sketch of it, (S, r); float64."""
@@ -122,11 +105,11 @@ class Confusion:
             raise Refusal("no predictions", expected="one example at least")
         mean = self.total / self.count
         product = mean if self.basis is None else mean @ self.basis
-        found = self.products / self.count - torch.outer(mean, product)
+        found = self.products.cpu().div(self.count).addr_(mean, product, alpha=-1)
         if not self.options.correlation:
             return found
         deviation = self._variance().sqrt()
-        return found / torch.outer(deviation, deviation)
+        return found.div_(deviation).div_(deviation[:, None])
 
     def columns(self) -> Tensor:
         """What k-means looks at, a row for each class: the matrix, or without its diagonal and of length 1."""

@@ -55,6 +55,8 @@ class SpecialistOptions(TrainOptions):
 def expect_subset(subset: Sequence[int], num_classes: int, where: object = None) -> None:
     """Refuses a subset that is empty, of all classes, or of others than the classes 0 to `num_classes` - 1."""
     place, some = None if where is None else str(where), f"some of the {num_classes} classes, each once"
+    if not isinstance(subset, Sequence) or not all(type(one) is int for one in subset):
+        raise Refusal("no subset of the classes", where=place, expected=f"numbers, {some}", found=str(subset)[:80])
     if not subset:
         raise Refusal("a subset without a class", where=place, expected=some)
     if len(set(subset)) < len(subset) or min(subset) < 0 or max(subset) >= num_classes:
@@ -62,6 +64,15 @@ def expect_subset(subset: Sequence[int], num_classes: int, where: object = None)
     if len(subset) == num_classes:
         what = "a subset of all classes, which leaves no dustbin"
         raise Refusal(what, where=place, expected=some, do="make it smaller")
+
+
+def expect_examples(counts: Tensor, subset: Sequence[int], where: object = None) -> None:
+    """Refuses a subset of which no training example is, or all; `counts` are those of all classes, (S,)."""
+    inside, every = int(counts[list(subset)].sum()), int(counts.sum())
+    if not 0 < inside < every:
+        what, found = "the training examples are all of the subset, or none", f"{inside} of {every}"
+        do = "find subsets of another number or size, or leave it out (--only)"
+        raise Refusal(what, where=None if where is None else str(where), expected="some", found=found, do=do)
 
 
 class HalfAndHalf(Sampler):
@@ -151,11 +162,9 @@ class SpecialistExamples(Examples):
         Raises:
             Refusal: all of them are of the subset, or none.
         """
-        inside = int(self._inside(pool).sum())
-        if not 0 < inside < len(pool):
-            found = f"{inside} of {len(pool)}"
-            raise Refusal("the training examples are all of the subset, or none", expected="some", found=found)
-        return inside / len(pool)
+        counts = self.examples.label_counts(pool)
+        expect_examples(counts, self.subset.tolist())
+        return int(counts[self.subset].sum()) / len(pool)
 
     def _inside(self, pool: Tensor) -> Tensor:
         """Which of the examples `pool` are of the subset, (M,) bool."""

@@ -22,21 +22,25 @@ same minimum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from kdasr import log
 from kdasr.refusal import unknown_name
 
 NEWTON, DESCENT = "newton", "descent"
 METHODS = (NEWTON, DESCENT)
+STEPS = {NEWTON: 50, DESCENT: 20_000}
 CHUNK = 256  # examples whose matrices lie in the cache together
 WARM = 2  # steps of expectation and maximisation before Newton's
 HALVINGS = 40  # of a step at most
 RIDGE = 1e-12  # keeps matrices of equal subsets from being singular; the step still leads upwards
-FLOOR = 1e-10  # least a of a group: u, a difference of numbers near n, is not told apart below; f rises 1e-8 nats
+FLOOR = 1e-10  # least a of a group: u, a difference of numbers near n, is not told apart below
 TINY = 1e-37  # least mass: what float32 lets vanish has a logarithm nevertheless
 
 
@@ -47,21 +51,27 @@ class InferOptions:
     Attributes:
         top: n, the generalist's most probable classes, whose specialists are active; the paper's: 1.
         method: `newton`, of the dual; or `descent`, along the gradient of the logits, as the paper has it.
-        steps: at most, of an example. Newton's wants fewer than 10; descent thousands.
-        tolerance: newton stops after the step before which f was estimated to be within this of its minimum, nats, and
-            which makes the distance far smaller; descent where no component of the gradient is larger.
+        steps: at most, of an example; 0: 50 of Newton's, which wants 5 to 20, or 20,000 of descent's, which wants
+            thousands. The log tells once if they did not suffice.
+        tolerance: newton stops where w_m Q_m, which is d_m at the minimum, is nowhere further from it; descent where no
+            component of the gradient is larger.
     """
 
     top: int = 1
     method: str = NEWTON
-    steps: int = 50
+    steps: int = 0
     tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise unknown_name("method", self.method, METHODS, "joint.method")
-        if self.top < 1 or self.steps < 1 or self.tolerance <= 0:
-            raise ValueError("top and steps are at least 1, tolerance above 0")
+        if self.top < 1 or self.steps < 0 or self.tolerance <= 0:
+            raise ValueError("top is at least 1, steps at least 0, tolerance above 0")
+
+    @property
+    def most_steps(self) -> int:
+        """Steps at most."""
+        return self.steps or STEPS[self.method]
 
 
 class Cover:
@@ -163,16 +173,26 @@ class Collected:
         return Evidence(self.single, self.dustbin, self.count)
 
 
-def joint(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
-    """The log of q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated."""
+def joint(evidence: Evidence, cover: Cover, options: InferOptions, log_p: Tensor | None = None) -> Tensor:
+    """The log of q, (B, S) float32, normalised; examples without a dustbin's mass are not iterated.
+
+    Args:
+        evidence: of the B examples.
+        cover: of the specialists.
+        options: method, steps, tolerance.
+        log_p: the generalist's log p^g, (B, S); the log of what float32 lets vanish of p^g.
+    """
+    log_single = evidence.single.clamp_min(TINY).log_()
+    if log_p is not None:
+        log_single = torch.where(evidence.single > TINY, log_single, log_p.clamp_max(math.log(TINY)))
     if options.method == DESCENT:
-        return descend(evidence, cover, options)
+        return descend(evidence, cover, options, log_single)
     numbers = (evidence.dustbin > 0).sum(1)
     log_scale = evidence.count.log()[:, None].expand_as(evidence.single).contiguous()
     for number in numbers[numbers > 0].unique().tolist():
         for rows in (numbers == number).nonzero().flatten().split(CHUNK):
             log_scale[rows] = _log_scale(evidence.rows(rows), number, cover, options)
-    return evidence.single.clamp_min(TINY).log_().sub_(log_scale).log_softmax(1)
+    return log_single.sub_(log_scale).log_softmax(1)
 
 
 def _log_scale(some: Evidence, number: int, cover: Cover, options: InferOptions) -> Tensor:
@@ -201,17 +221,23 @@ def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tens
     n = (a.sum(1) + d.sum(1))[:, None]
     w = _start(a, d, outside, n)
     u = n - _over(w, outside)
-    for _ in range(options.steps):
+    for _ in range(options.most_steps):
         q = a / u
         slope = d / w - _within(q, outside)
+        if float((slope * w).abs().max()) <= options.tolerance:
+            return u
         curvature = outside @ (outside * (q / u)[:, None]).transpose(1, 2)
         curvature += torch.diag_embed(d / w.square())
         step = _solve(curvature, slope)
         gain = (slope * step).sum(1, keepdim=True)  # half of it is how far g is below its maximum
         w, u = _climb(a, d, (w, u), (step, -_over(step, outside)), gain)
-        if float(gain.max()) <= 2 * options.tolerance:
-            break
+    _tell_unfinished(options)
     return u
+
+
+@cache
+def _tell_unfinished(options: InferOptions) -> None:
+    log.event(f"warning: joint predictions that {options.most_steps} steps of {options.method} did not finish")
 
 
 def _solve(curvature: Tensor, slope: Tensor) -> Tensor:
@@ -232,7 +258,7 @@ def _within(q: Tensor, outside: Tensor) -> Tensor:
 
 
 def _start(a: Tensor, d: Tensor, outside: Tensor, n: Tensor) -> Tensor:
-    """A w inside of the domain: exact for one specialist, near for several."""
+    """A w inside of the domain, near the best."""
     q = a / a.sum(1, keepdim=True)
     for _ in range(WARM):  # each dustbin shared out as q is: f never rises
         q = (a + q * _over(_share(d, _within(q, outside)), outside)) / n
@@ -289,18 +315,21 @@ def gradient(z: Tensor, evidence: Evidence, cover: Cover) -> Tensor:
     return evidence.count[:, None] * q - evidence.single - q * (w @ out)
 
 
-def descend(evidence: Evidence, cover: Cover, options: InferOptions) -> Tensor:
+def descend(evidence: Evidence, cover: Cover, options: InferOptions, log_single: Tensor) -> Tensor:
     """The log of q by gradient descent on the logits from the arithmetic mean of what is given to single classes.
 
     A step of 2 / n along the gradient is as long as its Lipschitz constant, n / 2 at most, allows f to fall at each.
     """
-    z = evidence.single.clamp_min(TINY).log().log_softmax(1)
+    z = log_single.log_softmax(1)
     moving = (evidence.dustbin > 0).any(1).nonzero().flatten()
     some, current = evidence.rows(moving), z[moving]
-    for _ in range(options.steps if len(moving) else 0):
+    for _ in range(options.most_steps if len(moving) else 0):
         slope = gradient(current, some, cover)
         if float(slope.abs().max()) <= options.tolerance:
             break
         current = current - 2 / some.count[:, None] * slope
+    else:
+        if len(moving):
+            _tell_unfinished(options)
     z[moving] = current
     return z.log_softmax(1)

@@ -77,7 +77,7 @@ class Joint(Model):
             if len(rows):
                 p = specialist(x[some[rows]]).float().softmax(1)
                 collected.add(number, classes.to(x.device), rows, p)
-        log_p[some] = joint(collected.evidence(), self.cover, self.options)
+        log_p[some] = joint(collected.evidence(), self.cover, self.options, log_p[some])
         return log_p
 
     def output_bias(self) -> Tensor:
@@ -93,7 +93,7 @@ def read_specialists(folders: Sequence[Path], generalist: Path) -> list[dict[str
     """What the specialists' folders say of them.
 
     Raises:
-        Refusal: they are of another generalist, or of two kinds; or there is none.
+        Refusal: they are of another generalist, of two kinds, or not of the same subsets; or there is none.
     """
     if not folders:
         raise Refusal("no specialist is named", where="kdasr joint", expected="one at least", do="train some first")
@@ -103,6 +103,9 @@ def read_specialists(folders: Sequence[Path], generalist: Path) -> list[dict[str
         do = "name the generalist whose weights they started from"
         io.expect_same("the specialist's generalist", fingerprint, info["generalist"], folder, do)
         io.expect_same("the kind of the specialists", infos[0]["kind"], info["kind"], folder, "name those of one kind")
+        own, first = (each.get("subsets") for each in (info, infos[0]))
+        do = "train all of one folder of subsets, and remove the folders of others"
+        io.expect_same("the subsets that the specialists are of", first, own, folder, do)
     return infos
 
 

@@ -14,7 +14,7 @@ from kdasr.data.examples import Examples, Source
 from kdasr.distill.ensemble import Ensemble
 from kdasr.refusal import Refusal
 from kdasr.specialists.joint import Joint
-from kdasr.train.accuracy import in_order
+from kdasr.train.accuracy import expect_numbers, in_order
 
 VERB = "gain"
 PARTS = ("all", "conditional", "active", "by_coverage", "by_specialist")
@@ -48,7 +48,13 @@ class Gain:
         self.asked = 0
 
     def add(self, generalist: Tensor, joint: Tensor, labels: Tensor) -> None:
-        """Adds a batch: logits (B, S) of both, and the right classes (B,)."""
+        """Adds a batch: logits (B, S) of both, and the right classes (B,).
+
+        Raises:
+            Refusal: some are not numbers.
+        """
+        for z in (generalist, joint):
+            expect_numbers(z)
         by = self.covering[labels]
         right = [torch.ones_like(by), *((z.argmax(1) == labels).long() for z in (generalist, joint))]
         self.covered.index_add_(0, by, torch.stack(right, 1))

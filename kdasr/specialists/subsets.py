@@ -14,7 +14,7 @@ from kdasr import io, jobs, log
 from kdasr.data.examples import Source
 from kdasr.distill.ensemble import VERBS, Ensemble
 from kdasr.refusal import Refusal
-from kdasr.specialists.confusion import Confusion, Moments, SubsetOptions, cluster
+from kdasr.specialists.confusion import Confusion, SubsetOptions, cluster
 from kdasr.specialists.dustbin import expect_subset
 from kdasr.train.accuracy import BATCH
 
@@ -52,12 +52,11 @@ def make_subsets(job: SubsetsJob) -> dict[str, Any]:
         confusion = Confusion(examples.num_classes, job.subsets)
         pool = examples.pool(job.subsets.fraction, job.subsets.seed)
 
-        def moments(some: Tensor) -> Moments:
-            inputs = examples.batch(some.long())[0]
-            return confusion.moments(generalist.probabilities(inputs, job.subsets.temperature))
+        def predictions(some: Tensor) -> Tensor:
+            return generalist.probabilities(examples.batch(some.long())[0], job.subsets.temperature)
 
-        for some in jobs.in_threads(moments, log.progress(pool.split(BATCH), str(job.folder))):
-            confusion.add(some)
+        for p in jobs.in_threads(predictions, log.progress(pool.split(BATCH), str(job.folder))):
+            confusion.add(p)
         found, names = cluster(confusion.columns(), job.subsets), examples.class_names()
         listed = [{"classes": some, "names": [names[number] for number in some]} for some in found.subsets]
         io.write_json(job.folder / SUBSETS, {"subsets": listed, "order": found.order, "names": names})
@@ -87,10 +86,13 @@ def read_subsets(folder: Path, generalist: Path) -> list[tuple[int, ...]]:
     io.expect_same(
         "the subsets' generalist", io.fingerprint(generalist, *VERBS), info["inputs"]["generalist"], folder, do
     )
-    found = [tuple(one["classes"]) for one in io.read_json(folder / SUBSETS)["subsets"]]
-    for number, subset in enumerate(found):
-        expect_subset(subset, info["num_pdfs"], f"{folder}, subset {number}")
-    return found
+    content = io.read_json(folder / SUBSETS)
+    listed = content.get("subsets") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) and "classes" in one for one in listed):
+        raise Refusal("damaged subsets", where=folder / SUBSETS, expected="a list of subsets", do=io.AGAIN)
+    for number, one in enumerate(listed):
+        expect_subset(one["classes"], info["num_pdfs"], f"{folder}, subset {number}")
+    return [tuple(one["classes"]) for one in listed]
 
 
 def listing(folder: Path, most: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,16 @@ from kdasr.distill.ensemble import VERBS, model_folders
 from kdasr.distill.loss import DistillOptions
 from kdasr.models import Model
 from kdasr.refusal import Refusal
-from kdasr.specialists.dustbin import DUSTBIN, FULL, Balanced, Retained, SpecialistOptions, SpecialistSource, cut
+from kdasr.specialists.dustbin import (
+    DUSTBIN,
+    FULL,
+    Balanced,
+    Retained,
+    SpecialistOptions,
+    SpecialistSource,
+    cut,
+    expect_examples,
+)
 from kdasr.train import precision
 from kdasr.train.job import fit, inputs, threads_each, trained
 from kdasr.train.loss import Objective
@@ -39,8 +49,18 @@ def one_model(folder: str | Path) -> Path:
 
 
 def specialist_folders(folder: Path) -> list[Path]:
-    """The `specialist-<m>` folders in a folder, by m."""
-    return sorted(folder.glob("specialist-*"), key=lambda path: (len(path.name), path.name))
+    """The `specialist-<m>` folders in a folder, by m.
+
+    Raises:
+        Refusal: some subset has no specialist.
+    """
+    numbered = {int(path.name[11:]): path for path in folder.glob("*") if re.fullmatch(r"specialist-\d+", path.name)}
+    folders = [numbered[number] for number in sorted(numbered)]
+    wanted = max((io.read_info(path, VERB).get("of", 0) for path in folders), default=0)  # older ones do not tell
+    if missing := [number for number in range(wanted) if number not in numbered]:
+        found, do = f"no specialist-{missing[0]}", "train them too (kdasr specialists)"
+        raise Refusal("specialists are missing", where=folder, expected=wanted, found=found, do=do)
+    return folders
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,8 @@ class SpecialistJob:
     subset: tuple[int, ...]
     specialist: SpecialistOptions
     distill: DistillOptions  # of the kind `full`
+    subsets: str = ""  # content hash of all subsets
+    of: int = 0  # how many these are
     threads: int = 0
     overwrite: bool = False
 
@@ -67,8 +89,8 @@ class SpecialistJob:
         """What makes the folder."""
         options = {"specialist": self.specialist, "subset": self.subset, self.source.section: self.source.options}
         options |= {"distill": self.distill} if self.specialist.kind == FULL else {}
-        generalist = {"generalist": io.fingerprint(self.generalist, *VERBS)}
-        return io.Made(VERB, options, {**inputs(self.source, self.dev), **generalist})
+        named = {"generalist": io.fingerprint(self.generalist, *VERBS), "subsets": self.subsets}
+        return io.Made(VERB, options, {**inputs(self.source, self.dev), **named})
 
 
 def train_specialist(job: SpecialistJob) -> dict[str, Any]:
@@ -106,7 +128,8 @@ def train_specialist(job: SpecialistJob) -> dict[str, Any]:
             teacher = models.cast(generalist.to(device), precision.compute_dtype(options.precision, device))
             return Retained(teacher.eval(), others, share, job.distill)
 
-        facts = {"subset": job.subset, "kind": kind, "pi": share, "generalist": job.made.inputs["generalist"]}
+        named = {name: job.made.inputs[name] for name in ("generalist", "subsets")}
+        facts = {"subset": job.subset, "kind": kind, "pi": share, "of": job.of, **named}
         fit(job.folder, source, dev, options, build, objective, job.threads, **facts)
     return io.read_info(job.folder)
 
@@ -121,7 +144,14 @@ def train_specialists(job: SpecialistJob, subsets: dict[int, Sequence[int]], num
 
     Returns:
         Their infos, in the order of the subsets.
+
+    Raises:
+        Refusal: no training example is of a subset, or all are; nothing is begun then.
     """
+    examples = job.source.open()
+    labels = examples.label_counts(examples.pool(job.specialist.fraction, job.specialist.seed))
+    for number, subset in subsets.items():
+        expect_examples(labels, subset, f"subset {number}")
     share = job.threads or threads_each(num_jobs, len(subsets))
     work = [
         replace(job, folder=job.folder / f"specialist-{number}", subset=tuple(subset), threads=share)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdasr import log
 from kdasr.data.examples import Examples
+from kdasr.refusal import Refusal
 from kdasr.train.calibration import Reliability
 from kdasr.train.confused import Pairs
 
@@ -34,6 +35,14 @@ class Score:
         )
 
 
+def expect_numbers(log_posteriors: Tensor) -> None:
+    """Refuses predictions (B, S), or their logs, of which some are not numbers."""
+    if bad := int(log_posteriors.sum(1).isnan().sum()):
+        do = "train the model anew, or look for values in the features that are not finite"
+        found = f"{bad} of {len(log_posteriors)}"
+        raise Refusal("predictions that are not numbers", expected="finite ones", found=found, do=do)
+
+
 class Tally:
     """Counts up a score, how reliable its confidence is and what is confused, batch by batch.
 
@@ -47,9 +56,14 @@ class Tally:
         self.reliability, self.pairs = Reliability(), Pairs()
 
     def add(self, log_posteriors: Tensor, labels: Tensor) -> None:
-        """Adds a batch: (B, S) float32 log posteriors (or logits), (B,) labels."""
+        """Adds a batch: (B, S) float32 log posteriors (or logits), (B,) labels.
+
+        Raises:
+            Refusal: some are not numbers.
+        """
         guess = log_posteriors.argmax(1)
         right, normalised = guess == labels, log_posteriors.float().log_softmax(1)
+        expect_numbers(normalised)
         speech = ~torch.isin(labels, self.background.to(labels.device))
         self.frames, self.right = self.frames + len(labels), self.right + int(right.sum())
         self.foreground += int(speech.sum())

@@ -17,7 +17,7 @@ from kdasr.models import Model
 from kdasr.models.dnn import DnnOptions
 from kdasr.refusal import Refusal
 from kdasr.train import checkpoint
-from kdasr.train.accuracy import BATCH, evaluate
+from kdasr.train.accuracy import BATCH, evaluate, expect_numbers
 from kdasr.train.loop import Trainer, TrainOptions
 from kdasr.train.loss import Objective, hard_labels
 from kdasr.train.together import ranks
@@ -174,7 +174,9 @@ def priors(model: Model, examples: Examples, pool: torch.Tensor) -> dict[str, to
 
     def posterior(index: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():  # a thread's own setting
-            return F.softmax(model(examples.batch(index)[0]), dim=1).sum(0)
+            found = F.softmax(model(examples.batch(index)[0]), dim=1)
+            expect_numbers(found)
+            return found.sum(0)
 
     for each in jobs.in_threads(posterior, log.progress(sample.split(BATCH), "prior")):
         total.add_(each)

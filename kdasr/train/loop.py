@@ -277,6 +277,8 @@ class Trainer:
         }
         began, first = self.epoch_began
         speed = (self.step - first) * self.options.batch_size / (time.monotonic() - began)
+        if self.total_steps < self.options.log_steps:  # no other line tells
+            line["frames_per_second"] = speed
         text = f"loss {line['loss']:.4f}, accuracy {100 * float(line['accuracy']):.2f} %"
         text += f", {speed:,.0f} examples/s, learning rate {self.rate:.4g}"
         cross_entropy = None

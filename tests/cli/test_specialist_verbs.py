@@ -67,6 +67,8 @@ def test_a_subset_that_is_not_there_is_refused(tmp_path):
     call("subsets", tmp_path / "subsets", *train, *generalist)
     with pytest.raises(Refusal, match=r"--only 3: no such subset \(expected 0 to 2, found 3\)"):
         call("specialists", tmp_path / "x", *train, *generalist, "--subsets", tmp_path / "subsets", "--only", "3")
+    with pytest.raises(Refusal, match=r"--only 9-3: not a list of subsets \(expected 0-4 or 0,1,2\)"):
+        call("specialists", tmp_path / "x", *train, *generalist, "--subsets", tmp_path / "subsets", "--only", "9-3")
 
 
 def test_a_joint_model_is_no_generalist_of_specialists(tmp_path):

@@ -79,7 +79,7 @@ def test_newton_and_the_papers_descent_find_the_same_minimum(sharp):
     evidence, _, _ = opinions(40, 2, speaking(40, 3), sharp)
     fast = joint(evidence, COVER, InferOptions())
     precise = Evidence(evidence.single.double(), evidence.dustbin.double(), evidence.count.double())
-    slow = descend(precise, COVER, InferOptions(1, DESCENT, 20000, 1e-6))
+    slow = descend(precise, COVER, InferOptions(1, DESCENT, 20000, 1e-6), precise.single.log())
     torch.testing.assert_close(fast.exp().double(), slow.exp(), atol=1e-4, rtol=0)
     torch.testing.assert_close(fast.exp().sum(1), torch.ones(40))
     at_minimum = gradient(fast.double(), precise, COVER)
@@ -180,5 +180,5 @@ def test_classes_outside_of_the_same_subsets_are_one_group():
 def test_options_that_are_none_are_refused():
     with pytest.raises(Refusal, match="unknown method 'newtons'.*did you mean 'newton'"):
         InferOptions(method="newtons")
-    with pytest.raises(ValueError, match="top and steps are at least 1"):
+    with pytest.raises(ValueError, match="top is at least 1, steps at least 0"):
         replace(InferOptions(), top=0)
