@@ -23,7 +23,7 @@ def _of_run(run: Run) -> str:
     for name in reversed(SETS):  # test first
         told = {title: record[name] for title, record in systems.items() if record.get(name, {}).get("speakers")}
         if told:
-            return f"{run.name}, {name}:\n\n{_speakers(told)}\n{_mistakes(told)}"
+            return "\n".join([f"{run.name}, {name}:\n", _speakers(told), *_mistakes(told)])
     return ""
 
 
@@ -47,15 +47,15 @@ def _speakers(told: Mapping[str, Mapping[str, Any]]) -> str:
         rows.append([speaker, str(last["speakers"][speaker]["words"]), *rates])
     shown = table(("speaker", "words", *(f"WER %, {title}" for title in told)), rows)
     left = len(worst) - FEW
-    return f"{shown}\nThe worst {FEW} of {len(worst)} speakers.\n" if left > 0 else f"{shown}\n"
+    return f"{shown}\nThe worst {FEW} of {len(worst)} speakers.\n" if left > 0 else shown
 
 
 def _rate(count: Mapping[str, int]) -> float:
     return 100 * count["errors"] / max(1, count["words"])
 
 
-def _mistakes(told: Mapping[str, Mapping[str, Any]]) -> str:
-    """The most frequent ones of the last system, and how often others make them, where they are among their own."""
+def _mistakes(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of the most frequent ones of the last system, with those of others where they are among their own."""
     title, last = list(told.items())[-1]
     others = {
         name: {(left, right): count for left, right, count in record.get("mistakes", ())}
@@ -66,9 +66,8 @@ def _mistakes(told: Mapping[str, Mapping[str, Any]]) -> str:
         [_word(left), _word(right), str(count), *(str(own.get((left, right), NONE)) for own in others.values())]
         for left, right, count in last.get("mistakes", ())[:SHOWN]
     ]
-    return (
-        table(("said", "recognised", f"times, {title}", *(f"times, {name}" for name in others)), rows) if rows else ""
-    )
+    header = "said", "recognised", f"times, {title}", *(f"times, {name}" for name in others)
+    return [table(header, rows)] if rows else []
 
 
 def _word(word: str) -> str:

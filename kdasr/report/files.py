@@ -14,6 +14,7 @@ from kdasr.refusal import Refusal
 
 WORDS, METRICS, CURVE = "wer.json", "metrics.jsonl", "curve.json"
 RATE = "frames_per_second"
+BUNDLE = "bundle"  # its verb
 LONG = ("pdf_names", "silence_pdfs", "subset")  # of an info, as long as the number of states; no report shows them
 
 
@@ -67,7 +68,15 @@ def read_files(where: str | Path) -> RunFiles:
             raise Refusal("not a kept run", where=where, expected="a file that `kdasr report --keep` made")
         return RunFiles(where, records)
     paths = {path.relative_to(where): path for path in sorted(where.rglob("*.json*")) if path.parent != where}
-    return RunFiles(where, {place.as_posix(): _content(path) for place, path in paths.items() if _is_read(place)})
+    records = {place.as_posix(): _content(path) for place, path in paths.items() if _is_read(place)}
+    return RunFiles(where, _without_copies(records))
+
+
+def _without_copies(records: Mapping[str, Any]) -> dict[str, Any]:
+    """The records without those that a bundle holds, which are of folders made elsewhere."""
+    infos = {place.removesuffix(io.INFO): content for place, content in records.items() if place.endswith(io.INFO)}
+    bundles = tuple(place for place, info in infos.items() if isinstance(info, dict) and info.get("verb") == BUNDLE)
+    return {place: content for place, content in records.items() if not place.startswith(bundles)}
 
 
 def _is_read(place: Path) -> bool:

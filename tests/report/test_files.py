@@ -41,6 +41,13 @@ def test_of_a_study_its_results_are_read_and_its_cells_are_not(exp):
     assert len(files.studies["study_dropout"].rows) == 2
 
 
+def test_copies_in_a_bundle_are_not_counted_again(exp):
+    before = page.page([read_run(exp)])
+    runs.make(exp / "bundle", "bundle")
+    runs.write_model(exp / "bundle" / "models" / "0", "distill", 0, 2, 0.5)
+    assert page.page([read_run(exp)]) == before
+
+
 def test_what_is_missing_stays_missing(exp):
     io.begin(exp / "members" / "member-2", io.Made("train", {}))
     keep(read_files(exp), exp.parent / "exp.json")
