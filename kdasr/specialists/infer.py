@@ -231,13 +231,13 @@ def newton(a: Tensor, d: Tensor, outside: Tensor, options: InferOptions) -> Tens
         step = _solve(curvature, slope)
         gain = (slope * step).sum(1, keepdim=True)  # half of it is how far g is below its maximum
         w, u = _climb(a, d, (w, u), (step, -_over(step, outside)), gain)
-    _tell_unfinished(options)
+    _tell_unfinished(options.method, options.most_steps)
     return u
 
 
 @cache
-def _tell_unfinished(options: InferOptions) -> None:
-    log.event(f"warning: joint predictions that {options.most_steps} steps of {options.method} did not finish")
+def _tell_unfinished(method: str, steps: int) -> None:
+    log.event(f"warning: joint predictions that {steps} steps of {method} did not finish; raise joint.steps")
 
 
 def _solve(curvature: Tensor, slope: Tensor) -> Tensor:
@@ -330,6 +330,6 @@ def descend(evidence: Evidence, cover: Cover, options: InferOptions, log_single:
         current = current - 2 / some.count[:, None] * slope
     else:
         if len(moving):
-            _tell_unfinished(options)
+            _tell_unfinished(options.method, options.most_steps)
     z[moving] = current
     return z.log_softmax(1)

@@ -111,6 +111,18 @@ def test_specialists_are_asked_about_the_examples_of_their_classes_alone(data, f
     assert float((q[~alone] - p[~alone]).abs().max()) > 0.01
 
 
+@pytest.mark.parametrize("method", ["newton", "descent"])
+def test_too_few_steps_are_told_once(data, capsys, method):
+    options = InferOptions(method=method, steps=2, top=3)
+    joint = put_together(data / "generalist", specialist_folders(data / "specialists"), options)
+    x, _ = source(data, "dev").open().batch(torch.arange(60))
+    with torch.no_grad():
+        for _ in range(2):
+            joint(x)
+    told = f"joint predictions that 2 steps of {method} did not finish; raise joint.steps"
+    assert capsys.readouterr().err.count(told) == 1
+
+
 def test_it_is_a_model_as_others_are(data, folder):
     ensemble, examples = Ensemble.load(folder), source(data, "dev").open()
     ensemble.expect(examples)
