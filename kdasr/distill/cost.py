@@ -158,8 +158,9 @@ def _steps(trainers: Sequence[Trainer]) -> list[float]:
 def _differences(student: TrainOptions, distill: DistillOptions) -> str:
     for name in student.moving:
         return f"student.{name} changes the images, which stored targets cannot follow"
+    told = []
     if distill.teachers_per_batch:
-        return f"on the fly a batch asks {distill.teachers_per_batch} of the teachers, stored targets are of all"
+        told.append(f"on the fly a batch asks {distill.teachers_per_batch} of the teachers, stored targets are of all")
     if hiding := [f"student.{name}" for name in student.hiding]:
-        return f"teachers on the fly see the student's altered input ({', '.join(hiding)}), stored targets do not"
-    return ""
+        told.append(f"teachers on the fly see the student's altered input ({', '.join(hiding)}), stored targets do not")
+    return "; ".join(told)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class CellJob:
         """The same, its model trained by so many threads."""
         return replace(self, train=replace(self.train, threads=threads)) if self.train else self
 
-    @property
+    @cached_property
     def identity(self) -> tuple[str, str]:
         """Alike for cells that differ by name alone."""
         made = self.train.made.as_json() if self.train else {"mean": self.mean}

@@ -128,8 +128,8 @@ def train_specialist(job: SpecialistJob) -> dict[str, Any]:
             teacher = models.cast(generalist.to(device), precision.compute_dtype(options.precision, device))
             return Retained(teacher.eval(), others, share, job.distill)
 
-        named = {name: job.made.inputs[name] for name in ("generalist", "subsets")}
-        facts = {"subset": job.subset, "kind": kind, "pi": share, "of": job.of, **named}
+        facts = {"subset": job.subset, "kind": kind, "pi": share, "of": job.of, "subsets": job.subsets}
+        facts["generalist"] = io.fingerprint(job.generalist, *VERBS)
         fit(job.folder, source, dev, options, build, objective, job.threads, **facts)
     return io.read_info(job.folder)
 

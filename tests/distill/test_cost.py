@@ -60,7 +60,11 @@ def test_an_epoch_is_of_the_training_pool_and_a_step_of_its_batch(data: Path, tm
     assert cost.examples == (pool, len(examples)) and pool < 5000
     assert (cost.live, cost.read) == (2.0 / pool, 1.0 / pool)
     some = measure(replace(job, distill=DistillOptions(2.0, teachers_per_batch=1)), 1, StoreOptions())
-    assert some.differs == "on the fly a batch asks 1 of the teachers, stored targets are of all"
+    asks = "on the fly a batch asks 1 of the teachers, stored targets are of all"
+    assert some.differs == asks
+    noisy = replace(job, student=replace(train, input_noise=0.1), distill=DistillOptions(2.0, teachers_per_batch=1))
+    both = measure(noisy, 1, StoreOptions()).differs
+    assert both.startswith(f"{asks}; teachers on the fly see") and "student.input_noise" in both
 
 
 def test_targets_are_written_as_precisely_as_soft_targets_does(data: Path, tmp_path: Path, monkeypatch):
