@@ -17,6 +17,7 @@ VERBS = {  # verb: one line of help (kept here so that --help imports nothing)
     "corpus": "Fetch and validate a corpus; write lhotse cuts, or images.",
     "perturb": "Copy cuts at other speeds: more to train on, or to be taught.",
     "features": "Compute filterbanks or MFCC into memory-mapped frame shards.",
+    "noise": "Copy features with Gaussian noise: a transfer set.",
     "kaldi-features": "Take features out of Kaldi's archives.",
     "lexicon": "Take the pronunciations of the words wanted from CMUdict; guess those it lacks.",
     "lang": "Read a lexicon; write phones, words and HMM topology.",

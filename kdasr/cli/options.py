@@ -24,6 +24,7 @@ SECTIONS = {  # section of a conf file: the dataclass that types it
     "kaldi": "kdasr.corpora.kaldi:KaldiOptions",
     "fbank": "kdasr.features.fbank:FbankOptions",
     "mfcc": "kdasr.features.mfcc:MfccOptions",
+    "noise": "kdasr.features.noise:NoiseOptions",
     "lexicon": "kdasr.lang.dictionary:LexiconOptions",
     "lang": "kdasr.lang.lexicon:LangOptions",
     "lm": "kdasr.lang.lm:LmOptions",
