@@ -36,6 +36,7 @@ from kdasr.refusal import unknown_name
 NEWTON, DESCENT = "newton", "descent"
 METHODS = (NEWTON, DESCENT)
 STEPS = {NEWTON: 50, DESCENT: 20_000}
+MOST_BITS = 12  # active specialists whose patterns are listed; of more, the groups of all specialists serve
 CHUNK = 256  # examples whose matrices lie in the cache together
 WARM = 2  # steps of expectation and maximisation before Newton's
 HALVINGS = 40  # of a step at most
@@ -98,17 +99,23 @@ class Cover:
 
         Returns:
             The group of each class, (R, S) int64, and which groups each specialist does not know, (R, K, G) float64; 0
-            of groups without a class.
+            of groups without a class. G is that of the example with most of them.
         """
         order = torch.arange(which.shape[1], device=which.device)
-        if 1 << len(order) >= self.outside.shape[1]:
+        if len(order) > MOST_BITS:
             return self.group.expand(len(which), -1), self.outside[which]
         patterns = torch.arange(1 << len(order), device=which.device)
         bits = (1 << order).double().expand(which.shape)
         unknown = bits.new_zeros(len(which), len(self.outside)).scatter_(1, which, bits) @ self.outside
         pattern = unknown.long()  # of the groups of all specialists: a bit for each active one that does not know it
-        there = bits.new_zeros(len(which), len(patterns)).scatter_(1, pattern, 1.0)
-        return pattern.index_select(1, self.group), (patterns >> order[:, None] & 1) * there[:, None]
+        there = torch.zeros(len(which), len(patterns), dtype=torch.bool, device=which.device).scatter_(1, pattern, True)
+        place = there.cumsum(1)  # among the patterns that the example has, from 1
+        count = place[:, -1:]
+        kept = place.new_zeros(len(which), int(count.max()) + 1)
+        kept.scatter_(1, place * there, patterns.expand(there.shape))  # at 0 those that it has not
+        real = torch.arange(kept.shape[1] - 1, device=which.device) < count
+        outside = (kept[:, None, 1:] >> order[:, None] & 1) * real[:, None]
+        return (place.gather(1, pattern) - 1).index_select(1, self.group), outside.double()
 
     def to(self, device: torch.device | str) -> Cover:
         """The same on a device."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from kdasr.refusal import Refusal
 from kdasr.specialists.infer import (
     DESCENT,
+    MOST_BITS,
     Collected,
     Cover,
     Evidence,
@@ -134,13 +135,16 @@ def test_examples_without_active_specialists_are_not_iterated(monkeypatch):
     assert sum(seen) == int(active.any(0).sum())
 
 
-@pytest.mark.parametrize("active", [1, 2, 4, 6])
+@pytest.mark.parametrize("active", [1, 2, 4, 6, 13])
 def test_classes_go_together_by_what_active_specialists_know_of_them(active):
     """Each group is of classes that lie outside of the same of the example's subsets, be they few or many."""
-    cover = Cover([[number, number + 1, number + 2] for number in range(0, 18, 2)], 20)
-    which = torch.stack([torch.randperm(9, generator=torch.Generator().manual_seed(row))[:active] for row in range(8)])
+    subsets = [[number, number + 1, number + 2] for number in range(0, 28, 2)]
+    cover = Cover(subsets, 30)
+    drawn = [torch.randperm(14, generator=torch.Generator().manual_seed(row))[:active] for row in range(8)]
+    which = torch.stack(drawn)
     group, outside = cover.grouped(which)
-    assert outside.shape[2] == min(2**active, cover.outside.shape[1])
+    kinds = max(torch.unique(~cover.inside[some], dim=1).shape[1] for some in drawn)
+    assert outside.shape[2] == (kinds if active <= MOST_BITS else cover.outside.shape[1])
     for row in range(8):
         told = outside[row][:, group[row]].bool()  # of every class, (K, S)
         assert torch.equal(told, ~cover.inside[which[row]])
