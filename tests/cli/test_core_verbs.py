@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,12 @@ def test_refusals_are_one_line_and_exit_status_1(folder, capsys):
         main(["train", f"{folder}/x", "--features", f"{folder}/nowhere", "--ali", f"{folder}/train/ali"])
     error = capsys.readouterr().err
     assert caught.value.code == 1 and error.count("\n") == 1 and "nowhere: no such folder" in error
+
+
+def test_the_package_is_run_as_the_command_is(tmp_path):
+    called = [sys.executable, "-m", "kdasr", "accuracy", str(tmp_path / "out")]
+    done = subprocess.run(called, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("Usage: kdasr accuracy")
 
 
 def test_half_a_development_set_is_refused(folder):
