@@ -24,8 +24,8 @@ class SubsetOptions:
         correlation: of the predictions in place of their covariance, so that frequent classes do not decide alone.
         cosine: compare the directions of columns, each without its class's own variance, so that it counts what a class
             is confused with, not how much; false: columns as they are, whose rare classes all lie near zero.
-        temperature: of the predictions. At 1 a net that has learnt its training examples by heart confuses none of
-            them; at a higher one it still tells what is like what (section 2).
+        temperature: of the predictions. At 1 a net that has learnt its training examples by heart confuses few of them;
+            at a higher one it still tells what is like what (section 2).
         fraction: part of the transfer set, above 0 to 1.
         limit: most classes whose whole matrix is kept, S x S float64 (128 MiB at 4096); above, a sketch of its columns.
         sketch: numbers of each column in a sketch; distances are then right to about 1 / sqrt of it.
@@ -39,7 +39,7 @@ class SubsetOptions:
     partition: bool = False
     correlation: bool = True
     cosine: bool = True
-    temperature: float = 1.0
+    temperature: float = 4.0
     fraction: float = 1.0
     limit: int = 4096
     sketch: int = 256

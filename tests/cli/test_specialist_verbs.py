@@ -49,7 +49,7 @@ def test_the_road_from_a_generalist_to_a_student_of_its_specialists(tmp_path, ca
     assert info(tmp_path / "joint")["specialists"] == 3 and info(tmp_path / "accuracy")["num_frames"] > 0
     assert info(tmp_path / "student/student-0")["seed"] == 0
     shown = capsys.readouterr().out
-    assert "3 subsets, " in shown and "conditional: " in shown and "0 cover the class: " in shown
+    assert "3 subsets, " in shown and "conditional: " in shown and " cover the class: " in shown
     cli.main(["subsets-show", f"{tmp_path}/subsets", "--picture", f"{tmp_path}/x.png"], standalone_mode=False)
     assert capsys.readouterr().out.count("(3): ") == 3 and (tmp_path / "x.png").exists()
 
