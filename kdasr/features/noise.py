@@ -37,8 +37,8 @@ class NoiseOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < float("inf") or self.copies < 1:
-            raise ValueError("level is above 0, copies at least 1")
+        if not 0 < self.level < float("inf") or self.copies < 1 or self.seed < 0:
+            raise ValueError("level is above 0, copies at least 1, seed at least 0")
 
 
 def add_noise(out: Path, features: Path, options: NoiseOptions, overwrite: bool = False) -> None:
@@ -51,7 +51,7 @@ def add_noise(out: Path, features: Path, options: NoiseOptions, overwrite: bool 
         overwrite: as `io.begin`'s.
 
     Raises:
-        Refusal: the folder holds no features, or some that are not finite.
+        Refusal: the folder holds no features, none of an utterance, or some that are not finite.
     """
     table = FrameTable(features, "features")
     if not io.begin(out, io.Made("features noise", {"noise": options}, {"features": table.fingerprint}), overwrite):
@@ -75,6 +75,8 @@ def _noisy(frames: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def _stats(table: FrameTable) -> Stats:
+    if not table.utterances:
+        raise Refusal("no utterances to copy", where=table.folder, do="compute features of some cuts")
     found = reduce(add, (Stats.of(frames) for _, frames in table))
     if not found.finite:
         do = "compute them again, or leave the utterance out"

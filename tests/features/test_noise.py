@@ -9,7 +9,7 @@ import pytest
 
 from kdasr import cli, io
 from kdasr.data.frames import FrameExamples
-from kdasr.data.table import FrameTable
+from kdasr.data.table import FrameTable, FrameTableWriter
 from kdasr.features.noise import NoiseOptions, add_noise
 from kdasr.refusal import Refusal
 from tests import tables
@@ -72,18 +72,25 @@ def test_half_floats_stay_in_their_range(tmp_path):
     assert frames.dtype == np.float16 and np.isfinite(frames).all()
 
 
-def test_features_that_are_not_numbers_are_refused(tmp_path):
+def test_features_that_are_no_numbers_or_none_are_refused(tmp_path):
     folder = tables.write_features(tmp_path / "features", {"u": np.full((3, 2), np.nan, np.float32)})
     with pytest.raises(Refusal, match=r"features that are not finite .*expected numbers, found NaN or inf"):
         add_noise(tmp_path / "noisy", folder, NoiseOptions())
+    io.begin(tmp_path / "none", io.Made("features", {}))
+    FrameTableWriter(tmp_path / "none").close()
+    io.finish(tmp_path / "none", dim=2)
+    with pytest.raises(Refusal, match="no utterances to copy"):
+        add_noise(tmp_path / "noisy", tmp_path / "none", NoiseOptions())
     io.begin(tmp_path / "ali", io.Made("align", {}))
     io.finish(tmp_path / "ali")
     with pytest.raises(Refusal, match="a folder of another kind"):
         add_noise(tmp_path / "noisy", tmp_path / "ali", NoiseOptions())
 
 
-@pytest.mark.parametrize("setting", ["noise.level=0", "noise.level=nan", "noise.level=inf", "noise.copies=0"])
+@pytest.mark.parametrize(
+    "setting", ["noise.level=0", "noise.level=nan", "noise.level=inf", "noise.copies=0", "noise.seed=-1"]
+)
 def test_no_noise_is_refused(features, tmp_path, setting):
-    with pytest.raises(Refusal, match="level is above 0, copies at least 1"):
+    with pytest.raises(Refusal, match="level is above 0, copies at least 1, seed at least 0"):
         run("noise", tmp_path / "noisy", "--features", features, "--set", setting)
     assert not (tmp_path / "noisy").exists()
