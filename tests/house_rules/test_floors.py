@@ -8,7 +8,7 @@ from pathlib import Path
 GROUND = {"cluster", "config", "differences", "io", "lock", "log", "refusal", "jobs", "memory", "processor"}
 CORE = [GROUND, {"data", "models"}, {"train"}, {"distill"}, {"specialists"}]
 SPEECH = [{"fsa"}, {"corpora", "lang"}, {"features"}, {"align"}, {"decode"}, {"exchange"}]
-TOP = [{"report"}, {"cli"}]
+TOP = [{"report"}, {"cli"}, {"__main__"}]
 CORE_LIBRARIES = {
     "torch",
     "numpy",
