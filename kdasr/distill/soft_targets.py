@@ -25,7 +25,7 @@ from kdasr.refusal import Refusal
 
 PROBABILITIES, LOGITS = "probabilities", "logits"
 VERB = "soft-targets"
-BATCH_NUMBERS = 1 << 22  # log probabilities packed at once
+BATCH_NUMBERS = 1 << 20  # log probabilities packed at once
 
 
 def label_hash(labels: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Noisy copies of features: how much noise, whose, and that a store of them teaches as live targets do."""
+"""Noisy copies of features: how much noise, whose, as a transfer set, and what is refused."""
 
 from __future__ import annotations
 
