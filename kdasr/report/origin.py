@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,9 +181,12 @@ def _shown_place(place: str) -> str:
 
 
 def training_seconds(run: Run, place: str, info: Mapping[str, Any]) -> float | None:
-    """Time of the training steps, from the rates in `metrics.jsonl`; dev scoring is not in it."""
+    """Time of the training steps at the median of the rates in `metrics.jsonl`, so of a process that never waited.
+
+    Dev scoring is not in it.
+    """
     options = next(options for name, options in info["options"].items() if name in ("train", "student", "specialist"))
     speeds = [line[RATE] for line in run.files.metrics.get(place, ()) if RATE in line]
     if not speeds:
         return None
-    return float(options["batch_size"] * info["steps"] * sum(1 / speed for speed in speeds) / len(speeds))
+    return float(options["batch_size"] * info["steps"] / statistics.median(speeds))
