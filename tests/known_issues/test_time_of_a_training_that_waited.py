@@ -1,4 +1,4 @@
-"""A training that was stopped for minutes counted them: a specialist had half of its generalist's time in the tables."""
+"""A training that was stopped for minutes counted them: a specialist had half its generalist's time in the tables."""
 
 from __future__ import annotations
 
