@@ -100,8 +100,8 @@ def _content(path: Path) -> Any:
 def keep(files: RunFiles, out: str | Path) -> None:
     """Writes the files of a run into one, a line each, to be committed and reported again without the run's models.
 
-    Training lines are reduced to their mean speed, epochs to their dev scores, places on this machine to places in the
-    run.
+    Training lines are reduced to their median speed, epochs to their dev scores, places on this machine to places in
+    the run.
 
     Args:
         files: of the run.
