@@ -3,9 +3,8 @@
 # it with its arrays train, dev, settings, parallel and scored, and $data and $exp, set.
 
 # shellcheck disable=SC2154 # the recipe's variables
-# train_specialists SEED [--transfer DIR]...: of member-SEED, into a folder of its own; decoded and scored as all systems
-train_specialists() {
-  local generalist=$exp/members/member-$1 at=$exp/specialists/member-$1 transfer=("${@:2}") system
+train_specialists() { # train_specialists SEED: of member-SEED, into a folder of its own; decoded and scored as all systems
+  local generalist=$exp/members/member-$1 at=$exp/specialists/member-$1 system
   local own=(--model "$generalist" "${train[@]}") student=$at/student/student-$1
   local labelled=(--features "$data/fbank/{set}" --ali "$exp/ali/sat/{set}" "${settings[@]}")
   local searched=(--features "$data/fbank/{set}" --graph "$exp/graph/sat" --lang "$data/lang" "${parallel[@]}")
@@ -14,9 +13,8 @@ train_specialists() {
   kdasr specialists "$at/nets" "${own[@]}" --subsets "$at/subsets" "${parallel[@]}" --set "specialist.seed=$1"
   kdasr joint "$at/joint" "${own[@]}" --specialists "$at/nets" "${settings[@]}"
   kdasr train "$at/control" --part control --start "$generalist" "${train[@]}" "${dev[@]}" --seeds "$1" "${settings[@]}"
-  kdasr soft-targets "$at/soft_targets" --teacher "$at/joint" "${train[@]}" "${transfer[@]}" "${parallel[@]}"
-  kdasr distill "$at/student" --part joint_student --soft-targets "$at/soft_targets" --start "$generalist" "${train[@]}" \
-    "${transfer[@]}" "${dev[@]}" --seeds "$1" "${settings[@]}"
+  kdasr distill "$at/student" --part joint_student --teacher "$at/joint" --start "$generalist" "${train[@]}" "${dev[@]}" \
+    --seeds "$1" "${settings[@]}"
   kdasr --for set=dev,test gain "$at/gain/{set}" --model "$at/joint" "${labelled[@]}"
   for system in joint:"$at/joint" control:"$at/control" student:"$student"; do
     kdasr --for set=dev,test accuracy "$at/accuracy/{set}/${system%%:*}" --model "${system#*:}" "${labelled[@]}"

@@ -13,7 +13,7 @@ option student-seed 0 "seed of the student"
 option specialists "" "seeds of the members that get specialists, as 0,1,2, and one net on what all know; default: none"
 path_option study "" "settings of a study, conf/study.yaml: tables 1 and 5 of the paper on ten members; default: none"
 option pool 0-9 "seeds of the study's members"
-option speeds 0.8,0.85,0.9,0.95,1.05,1.1,1.15,1.2 "speeds at which students of specialists and of the study hear the training speech too"
+option speeds 0.8,0.85,0.9,0.95,1.05,1.1,1.15,1.2 "speeds at which students of the study's table 1 hear the training speech too"
 option num-jobs 2 "parallel processes"
 option scheduler "" "address of a dask scheduler, whose workers are the processes; default: this machine's own"
 recipe "$@"
@@ -110,26 +110,19 @@ if stage 9 "Comparison with Kaldi: GMMs of all 948 utterances; bigram, trigram a
   done
 fi
 
-perturb() { # perturb FOLDER SETTINGS...: filterbanks of the training speech at other speeds; transfer names them
-  local set folder=$1
-  shift
-  kdasr --for speed="$speeds" perturb "$data/manifests/speed_{speed}" \
-    --cuts "$data/manifests/train" --speed "{speed}" "${overwrite[@]}"
-  kdasr --for speed="$speeds" features "$data/$folder/speed_{speed}" --type fbank --cuts "$data/manifests/speed_{speed}" "$@"
-  transfer=()
-  for set in ${speeds//,/ }; do transfer+=(--transfer "$data/$folder/speed_$set"); done
-}
-
 if stage 10 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
-  perturb fbank "${parallel[@]}"
-  for seed in ${specialists//,/ }; do train_specialists "$seed" "${transfer[@]}"; done
+  for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
 # Its filterbanks are normalised per speaker: half of the epochs serve then.
 if stage 11 "Study: tables 1 and 5 of the paper on a pool of members, students at nine speeds; their temperature, teachers, width"; then
   own=(--conf "$study" "${set_options[@]}" "${overwrite[@]}" --num-jobs "$num_jobs" ${scheduler:+--scheduler "$scheduler"})
-  kdasr --for set=train,dev,test features "$data/fbank_speaker/{set}" --type fbank --cuts "$data/manifests/{set}" "${own[@]}"
-  perturb fbank_speaker "${own[@]}"
+  perturbed=speed_${speeds//,/,speed_} transfer=()
+  for set in ${perturbed//,/ }; do transfer+=(--transfer "$data/fbank_speaker/$set"); done
+  kdasr --for speed="$speeds" perturb "$data/manifests/speed_{speed}" \
+    --cuts "$data/manifests/train" --speed "{speed}" "${overwrite[@]}"
+  kdasr --for set="train,dev,test,$perturbed" features "$data/fbank_speaker/{set}" --type fbank \
+    --cuts "$data/manifests/{set}" "${own[@]}"
   sets=(--features "$data/fbank_speaker/train" --ali "$exp/ali/sat/train")
   sets+=(--dev-features "$data/fbank_speaker/dev" --dev-ali "$exp/ali/sat/dev")
   decoded=(--graph "$exp/graph/sat" --lang "$data/lang" --dev-cuts "$data/manifests/dev" --test-cuts "$data/manifests/test")

@@ -109,8 +109,7 @@ if stage 11 "Decoding and scoring: GMMs, members, ensemble, student"; then
 fi
 
 if stage 12 "Specialists: subsets of confusable states, a net for each, one net distilled from all of them"; then
-  kdasr noise "$data/fbank/train_noisy" --features "$data/fbank/train" "${settings[@]}"
-  for seed in ${specialists//,/ }; do train_specialists "$seed" --transfer "$data/fbank/train_noisy"; done
+  for seed in ${specialists//,/ }; do train_specialists "$seed"; done
 fi
 
 if stage 13 "Study: table 1 of the paper, the members as its pool; students of three seeds"; then
