@@ -132,7 +132,7 @@ class _Reader:
         systems = {
             GMM: self._gmms(),
             MEMBERS: self._members(models["members"]),
-            ENSEMBLE: [self._ensemble(models["members"])],
+            ENSEMBLE: self._ensemble(models["members"]),
             STUDENT: [self._student(models["student"])],
         }
         scored = {kind: [system for system in found if system.scored] for kind, found in systems.items()}
@@ -164,11 +164,13 @@ class _Reader:
             for name in sorted(each, key=_number)
         ]
 
-    def _ensemble(self, models: Mapping[str, dict[str, Any]]) -> System:
+    def _ensemble(self, models: Mapping[str, dict[str, Any]]) -> list[System]:
+        """One system; none where there is a member alone, which is no ensemble."""
         infos = {set_name: self.infos.get(f"accuracy/{set_name}/members") for set_name in SETS}
         accuracy = {set_name: _score(info) for set_name, info in infos.items() if info}
-        name = f"ensemble of {_ensemble_size(infos.values()) or len(models)}"
-        return System(name, next(iter(models.values()), None), accuracy, self._words("score/members/ensemble"))
+        words = self._words("score/members/ensemble")
+        size = _ensemble_size(infos.values()) or len(models)
+        return [System(f"ensemble of {size}", next(iter(models.values()), None), accuracy, words)] if size != 1 else []
 
     def _student(self, models: Mapping[str, dict[str, Any]]) -> System:
         infos = {set_name: self._accuracy(set_name, "student", models) for set_name in SETS}
