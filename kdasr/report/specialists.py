@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -220,5 +221,8 @@ def _time(found: Sequence[Measured]) -> str:
             ratios.append((sum(own) / len(own) / whole[0], max(own) / whole[0]))
     if not ratios:
         return ""
-    mean, most = (sum(column) / len(column) for column in zip(*ratios, strict=True))
-    return f"A specialist trains in {100 * mean:.1f} % of its generalist's time on average, {100 * most:.1f} % at most."
+    means, most = zip(*ratios, strict=True)
+    return (
+        f"A specialist trains in {100 * statistics.fmean(means):.1f} % of its generalist's time on average, "
+        f"{100 * max(most):.1f} % at most."
+    )
