@@ -170,7 +170,8 @@ class _Reader:
         accuracy = {set_name: _score(info) for set_name, info in infos.items() if info}
         words = self._words("score/members/ensemble")
         size = _ensemble_size(infos.values()) or len(models)
-        return [System(f"ensemble of {size}", next(iter(models.values()), None), accuracy, words)] if size != 1 else []
+        system = System(f"ensemble of {size}", next(iter(models.values()), None), accuracy, words)
+        return [] if size == 1 else [system]
 
     def _student(self, models: Mapping[str, dict[str, Any]]) -> System:
         infos = {set_name: self._accuracy(set_name, "student", models) for set_name in SETS}
