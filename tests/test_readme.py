@@ -41,7 +41,29 @@ def test_every_page_of_docs_is_in_its_index():
     ids=lambda path: path.parent.name,
 )
 def test_marks_are_sound(readme):
-    """Filled with no runs at all, every mark is found and names known sections."""
-    marks, known = page.MARKED.findall(readme.read_text()), {*page.SECTIONS, page.PICTURES}
-    assert marks and all(name in known for names, _ in marks for name in names.replace(",", " ").split())
+    """Every mark is found and names known sections."""
+    marks, known = [*page.MARKED.finditer(readme.read_text())], {*page.SECTIONS, page.PICTURES}
+    names = [name for mark in marks for name in (mark["names"] or "").replace(",", " ").split()]
+    assert marks and all(name in known for name in names)
     assert 2 * len(marks) == len(page.LOOSE.findall(readme.read_text()))
+
+
+OF_KEPT_RUNS = [readme for readme in READMES if "<!-- kdasr report of " in readme.read_text()]
+
+
+@pytest.mark.parametrize("readme", OF_KEPT_RUNS, ids=lambda path: path.parent.name)
+def test_tables_are_those_of_the_kept_runs(readme):
+    """What stands after `<!-- kdasr report of results/default.json: ... -->` is what the report writes of that file."""
+    found, expected = (
+        [mark.group(0) for mark in page.MARKED.finditer(text) if mark["run"]]
+        for text in (readme.read_text(), page.filled(readme, []))
+    )
+    assert found == expected
+
+
+def test_kept_runs_are_shown():
+    """No file in `results/` is left that no README shows."""
+    marks = [(readme.parent, mark["run"]) for readme in READMES for mark in page.MARKED.finditer(readme.read_text())]
+    shown = {folder / run for folder, run in marks if run}
+    pooled = {ROOT / "egs" / "mnist" / "results" / "default.json"}  # with runs that are not kept
+    assert shown and {*ROOT.glob("egs/*/results/*.json")} == shown | pooled

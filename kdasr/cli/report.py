@@ -43,7 +43,8 @@ from kdasr.refusal import Refusal
     "--readme",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Put tables, and pictures, between `<!-- kdasr report -->` and `<!-- end -->` of FILE too.",
+    help="Put the sections, and pictures, between `<!-- kdasr report -->` and `<!-- end -->` of FILE too; some alone by"
+    " `<!-- kdasr report: systems, share -->`, those of another run by `<!-- kdasr report of KEPT.json: systems -->`.",
 )
 def command(
     out: Path,

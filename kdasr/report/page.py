@@ -12,13 +12,16 @@ from kdasr.refusal import Refusal, unknown_name
 from kdasr.report import cells, origin, study, tables
 from kdasr.report.errors import errors_tables
 from kdasr.report.html import as_html
-from kdasr.report.run import Run
+from kdasr.report.run import Run, read_run
 from kdasr.report.specialists import specialists_tables
 from kdasr.report.states import states_tables
 
 HEAD = "<!-- made by `kdasr report`; make it again instead of editing it -->"
 BEGIN, END = "<!-- kdasr report -->", "<!-- end -->"
-MARKED = re.compile(r"^<!-- kdasr report(?:: ?(?P<names>[a-z, ]+?))? -->$(?P<old>.*?)^<!-- end -->$", re.M | re.S)
+MARKED = re.compile(
+    r"^<!-- kdasr report(?: of (?P<run>[^\s:]+))?(?:: ?(?P<names>[a-z, ]+?))? -->$(?P<old>.*?)^<!-- end -->$",
+    re.M | re.S,
+)
 PICTURES = "pictures"  # a section of a README; on a page each stands in its section
 LOOSE = re.compile(r"^<!-- (?:kdasr report\b.*|end) -->$", re.M)
 
@@ -243,7 +246,8 @@ def filled(readme: str | Path, runs: Sequence[Run], pictures: Mapping[str, str] 
     """The text of a README with the report between its marks.
 
     `<!-- kdasr report -->` takes all sections with headings, `<!-- kdasr report: systems, share -->` the named ones
-    without, `pictures` among them. Each mark stands alone in its line and ends with `<!-- end -->`.
+    without, `pictures` among them; `<!-- kdasr report of results/other.json: systems -->` those of another run than
+    `runs`, named as seen from the README. Each mark stands alone in its line and ends with `<!-- end -->`.
 
     Args:
         readme: the file.
@@ -251,7 +255,7 @@ def filled(readme: str | Path, runs: Sequence[Run], pictures: Mapping[str, str] 
         pictures: file, relative to the README -> what it shows.
 
     Raises:
-        Refusal: there is no such file, no mark, a mark without its end, or an unknown section.
+        Refusal: there is no such file, no mark, a mark without its end, an unknown section, or no such other run.
     """
     try:
         text = Path(readme).read_text(encoding="utf-8")
@@ -267,7 +271,10 @@ def filled(readme: str | Path, runs: Sequence[Run], pictures: Mapping[str, str] 
 
 def _fill(match: re.Match[str], runs: Sequence[Run], texts: Mapping[str, Section], readme: str | Path) -> str:
     begin = match.group(0).split("\n", 1)[0]
-    names = (match.group("names") or "").replace(",", " ").split()
+    if match["run"]:
+        runs = [read_run(Path(readme).parent / match["run"])]
+        texts = {name: write for name, write in texts.items() if name != PICTURES}  # these are of the runs told
+    names = (match["names"] or "").replace(",", " ").split()
     for name in names:
         if name not in texts:
             raise unknown_name("section of the report", name, texts, readme)

@@ -6,6 +6,7 @@ import pytest
 
 from kdasr.refusal import Refusal
 from kdasr.report import page
+from kdasr.report.files import keep
 from kdasr.report.run import read_run
 from tests.report import runs
 
@@ -74,6 +75,27 @@ def test_named_sections_go_each_to_its_place(exp, tmp_path):
     first, second = page.filled(readme, [read_run(exp)]).split("<!-- end -->\n")[:2]
     assert first.startswith("<!-- kdasr report: share -->\n\n| measure, %") and "old" not in first and "##" not in first
     assert "| `mono` |" in second and "nothing for the section `kaldi`" in second
+
+
+def test_a_mark_names_another_run(exp, tmp_path):
+    kept, readme = tmp_path / "results" / "other.json", tmp_path / "README.md"
+    keep(read_run(exp).files, kept)
+    readme.write_text("<!-- kdasr report of results/other.json: systems -->\n<!-- end -->\n")
+    text = page.filled(readme, [])
+    assert text.startswith("<!-- kdasr report of results/other.json: systems -->\n\n| system |")
+    assert "| distilled student |" in text
+    readme.write_text("<!-- kdasr report of results/other.json -->\n<!-- end -->\n")
+    assert "\n### Systems\n" in page.filled(readme, [])
+
+
+def test_refusals_of_another_run(exp, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- kdasr report of results/none.json: systems -->\n<!-- end -->\n")
+    with pytest.raises(Refusal, match="results/none.json: nothing to report .* found no such folder"):
+        page.filled(readme, [])
+    readme.write_text(f"<!-- kdasr report of {exp}: pictures -->\n<!-- end -->\n")
+    with pytest.raises(Refusal, match="unknown section of the report 'pictures'"):
+        page.filled(readme, [])
 
 
 @pytest.mark.parametrize(
